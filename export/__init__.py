@@ -1,0 +1,1 @@
+"""Network to artifact, verified against torch. Runs from a checkout."""

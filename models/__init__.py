@@ -1,0 +1,1 @@
+"""The networks (torch). Runs from a checkout; not in the wheel."""

@@ -1,0 +1,1 @@
+"""Words: the timeline and the recognisers that feed it."""

@@ -1,0 +1,1 @@
+"""Audio sources: microphone, files, the bundled demo."""

@@ -1,0 +1,1 @@
+"""Inference back ends: one contract, several engines."""

@@ -1,0 +1,1 @@
+"""Corpora, losses, loop, metrics. Runs from a checkout."""
