@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -180,7 +181,7 @@ def read_names(path: Path) -> dict[str, str]:
     data = json.loads(path.read_text("utf-8"))
     if not isinstance(data, dict):
         raise InputError(f"{path.name}: expected a JSON object of joint names")
-    return {str(k): str(v) for k, v in data.items()}
+    return {str(k): str(v) for k, v in cast(dict[str, object], data).items()}
 
 
 def forward_kinematics(skeleton: CharacterSkeleton, motion: Motion) -> Float:
