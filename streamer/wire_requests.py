@@ -1,4 +1,4 @@
-"""What clients say: each message decoded, strictly, into one frozen dataclass.
+"""What clients say, decoded strictly into frozen dataclasses, and the answers.
 
 Unknown keys are ignored, so that newer clients work with older servers; an
 unknown type or a wrong type of value is a `ProtocolError`. Audio comes as
@@ -8,7 +8,7 @@ binary messages: the 16-byte header of `_AUDIO`, then mono PCM16 at 16 kHz.
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, assert_never, cast
+from typing import Any, Final, Literal, assert_never, cast
 
 import numpy as np
 
@@ -175,6 +175,23 @@ def encode_request(request: Request) -> str:
         case _:
             assert_never(request)
     return dumps(message)
+
+
+def pong_json(ping: Ping, *, sample: int, sent: int, dropped: int) -> str:
+    """Answer a ping: the stream's last sample, and this client's own counts of frames."""
+    return dumps(
+        {"type": "pong", "id": ping.id, "sample": sample, "sent": sent, "dropped": dropped}
+    )
+
+
+def error_json(error: ProtocolError) -> str:
+    """Say why this client is about to be closed."""
+    return dumps({"type": "error", "code": error.code, "message": str(error)})
+
+
+def upload_json(state: Literal["ready", "done", "refused"], received: int, message: str) -> str:
+    """Answer an avatar upload: `ready` for its bytes, `done`, or `refused` and why."""
+    return dumps({"type": "upload", "state": state, "received": received, "message": message})
 
 
 def encode_audio(chunk: AudioChunk) -> bytes:
