@@ -1,0 +1,43 @@
+"""`python -m export build|verify`: checkpoints to artifacts, each proved equal to torch."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from export.artifact import build
+from export.parity import verify
+from models.checkpoint import load_checkpoint
+from streamer.errors import GestureError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one export command; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m export", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    made = commands.add_parser("build", help="checkpoint folder to artifact folder")
+    made.add_argument("checkpoint", type=Path)
+    made.add_argument("-o", "--out", type=Path, required=True)
+    made.add_argument("--card", type=Path, help="MODEL_CARD.md; default: the checkpoint's")
+    made.add_argument("--licence", type=Path, help="licence text; default: the checkpoint's")
+    checked = commands.add_parser("verify", help="compare an artifact with its checkpoint")
+    checked.add_argument("artifact", type=Path)
+    checked.add_argument("--checkpoint", type=Path, required=True)
+    checked.add_argument("--seconds", type=float, default=60.0)
+    args = parser.parse_args(argv)
+    try:
+        checkpoint = load_checkpoint(args.checkpoint)
+        if args.command == "build":
+            card = (args.card or args.checkpoint / "MODEL_CARD.md").read_text("utf-8")
+            licence = (args.licence or args.checkpoint / "LICENSE").read_text("utf-8")
+            parity = build(checkpoint, args.out, card, licence)
+        else:
+            parity = verify(checkpoint.network, args.artifact, seconds=args.seconds)
+    except (GestureError, OSError, RuntimeError) as error:
+        print(f"export: {error}", file=sys.stderr)
+        return 2
+    print(f"{parity.frames} frames, step by step = offline within {parity.step_to_offline:.2g}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
