@@ -66,12 +66,14 @@ class Window:
     tensors: each named input of the manifest without the slot axis.
     start: the session's state is fresh in this step.
     captured_at: wall time at which the last sample it needs was captured.
+    word: the word that enters in this step.
     """
 
     step: int
     tensors: Tensors
     start: bool
     captured_at: float
+    word: WordEvent | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
