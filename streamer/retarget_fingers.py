@@ -1,0 +1,111 @@
+"""Fingers: phalanges as hinges within human limits.
+
+Vectors are relative to the hand, in VRM 1.0 axes: at rest the four fingers lie
+along X, palms face down and the thumb points 45 degrees forward.
+"""
+
+from math import asin, atan2, pi, radians
+
+from streamer.rotation import (
+    Quaternion,
+    Vector,
+    about,
+    between,
+    limited,
+    multiply,
+    unit,
+    unrotate,
+)
+
+FLEXION = (radians(-20), radians(90))
+SPREAD = radians(20)
+MIDDLE_FLEXION = (0.0, radians(110))
+DISTAL_PART = 2 / 3
+THUMB_CONE = radians(55)
+THUMB_FLEXION = (0.0, radians(60))
+THUMB_TIP_FLEXION = (0.0, radians(80))
+
+# Flexion in degrees of relaxed fingers (index, middle, little, ring): first, second phalanx.
+_RELAXED = ((16.0, 22.0), (22.0, 28.0), (30.0, 34.0), (26.0, 32.0))
+_RELAXED_THUMB = (10.0, 12.0, 10.0)
+
+Finger = tuple[Quaternion, Quaternion, Quaternion]
+
+
+class FingerSolver:
+    """Solves the digits of one hand. sign: +1 left, -1 right.
+
+    thumb: the thumb's metacarpal direction in the T-pose.
+    """
+
+    def __init__(self, sign: float, thumb: Vector) -> None:
+        self._sign = sign
+        self._flex: Vector = (0.0, 0.0, -sign)
+        self._spread: Vector = (0.0, -sign, 0.0)
+        self._thumb = unit(thumb)
+        # The thumb folds across the palm, a little towards it.
+        self._thumb_flex = unit((0.35 * sign * self._thumb[2], 0.94 * sign, 0.0))
+
+    def finger(self, first: Vector, second: Vector) -> Finger:
+        """Return the local rotations of one finger from its two known phalanges."""
+        flexion, spread = self._angles(first)
+        free = multiply(about(self._flex, flexion), about(self._spread, spread))
+        bend, _ = self._angles(unrotate(free, second))
+        flexion = _clamped(_opened(flexion), FLEXION)
+        spread = _clamped(spread, (-SPREAD, SPREAD))
+        bend = _clamped(_opened(bend), MIDDLE_FLEXION)
+        return (
+            multiply(about(self._flex, flexion), about(self._spread, spread)),
+            about(self._flex, bend),
+            about(self._flex, DISTAL_PART * bend),
+        )
+
+    def thumb(self, first: Vector, second: Vector) -> Finger:
+        """Return the local rotations of the thumb from its two known phalanges."""
+        free = between(self._thumb, first)
+        bend = _clamped(self._thumb_bend(unrotate(free, second)), THUMB_FLEXION)
+        return (
+            limited(free, THUMB_CONE),
+            about(self._thumb_flex, bend),
+            about(self._thumb_flex, _clamped(DISTAL_PART * bend, THUMB_TIP_FLEXION)),
+        )
+
+    def relaxed(self, openness: float) -> tuple[Finger, Finger, Finger, Finger, Finger]:
+        """Return index, middle, little, ring and thumb at ease; openness 0 to 1."""
+        scale = radians(1.25 - 0.6 * openness)
+        index, middle, little, ring = (
+            self._curled(scale * first, scale * second) for first, second in _RELAXED
+        )
+        a, b, c = (about(self._thumb_flex, scale * angle) for angle in _RELAXED_THUMB)
+        return index, middle, little, ring, (a, b, c)
+
+    def _curled(self, first: float, second: float) -> Finger:
+        return (
+            about(self._flex, first),
+            about(self._flex, second),
+            about(self._flex, DISTAL_PART * second),
+        )
+
+    def _angles(self, v: Vector) -> tuple[float, float]:
+        """Return flexion and spread of a direction; spread is positive to the front."""
+        return atan2(-v[1], self._sign * v[0]), asin(max(-1.0, min(1.0, v[2])))
+
+    def _thumb_bend(self, v: Vector) -> float:
+        """Return by how much a direction is bent about the thumb's hinge."""
+        axis, rest = self._thumb_flex, self._thumb
+        along = v[0] * rest[0] + v[1] * rest[1] + v[2] * rest[2]
+        side = (
+            axis[0] * (rest[1] * v[2] - rest[2] * v[1])
+            + axis[1] * (rest[2] * v[0] - rest[0] * v[2])
+            + axis[2] * (rest[0] * v[1] - rest[1] * v[0])
+        )
+        return atan2(side, along)
+
+
+def _opened(angle: float) -> float:
+    """Return a flexion in -135 to 225 degrees: past 180 a finger is curled, not bent back."""
+    return angle + 2 * pi if angle < radians(-135) else angle
+
+
+def _clamped(x: float, limits: tuple[float, float]) -> float:
+    return min(max(x, limits[0]), limits[1])
