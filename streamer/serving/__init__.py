@@ -1,0 +1,1 @@
+"""The parts of `streamer.server`: pages, flow control, viewers, avatars, sessions."""
