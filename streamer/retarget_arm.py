@@ -20,7 +20,6 @@ from streamer.rotation import (
     inverse,
     limited,
     multiply,
-    rotate,
     twist_about_x,
     undo,
     unrotate,
@@ -61,8 +60,10 @@ class ArmState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
-    """Local rotations of upper arm, forearm and hand; `hand_frame` is the hand's
-    rotation relative to the shoulder."""
+    """Local rotations of upper arm, forearm and hand.
+
+    hand_frame: the hand's rotation relative to the shoulder.
+    """
 
     upper: Quaternion
     lower: Quaternion

@@ -13,6 +13,7 @@ from streamer.rotation import (
     between,
     limited,
     multiply,
+    rotate,
     unit,
     unrotate,
 )
@@ -22,6 +23,7 @@ SPREAD = radians(20)
 MIDDLE_FLEXION = (0.0, radians(110))
 DISTAL_PART = 2 / 3
 THUMB_CONE = radians(55)
+_THUMB_CENTRE = (0.8, -0.28, 0.53)  # left; where thumbs of real hands are on average
 THUMB_FLEXION = (0.0, radians(60))
 THUMB_TIP_FLEXION = (0.0, radians(80))
 
@@ -43,8 +45,10 @@ class FingerSolver:
         self._flex: Vector = (0.0, 0.0, -sign)
         self._spread: Vector = (0.0, -sign, 0.0)
         self._thumb = unit(thumb)
-        # The thumb folds across the palm, a little towards it.
-        self._thumb_flex = unit((0.35 * sign * self._thumb[2], 0.94 * sign, 0.0))
+        x, y, z = _THUMB_CENTRE
+        self._thumb_centre = unit((sign * x, y, z))
+        # The thumb folds across the palm; the tilt is the one of three motion-captured hands.
+        self._thumb_flex = unit((0.2, 0.96 * sign, -0.2 * sign))
 
     def finger(self, first: Vector, second: Vector) -> Finger:
         """Return the local rotations of one finger from its two known phalanges."""
@@ -64,8 +68,9 @@ class FingerSolver:
         """Return the local rotations of the thumb from its two known phalanges."""
         free = between(self._thumb, first)
         bend = _clamped(self._thumb_bend(unrotate(free, second)), THUMB_FLEXION)
+        inside = rotate(limited(between(self._thumb_centre, first), THUMB_CONE), self._thumb_centre)
         return (
-            limited(free, THUMB_CONE),
+            between(self._thumb, inside),
             about(self._thumb_flex, bend),
             about(self._thumb_flex, _clamped(DISTAL_PART * bend, THUMB_TIP_FLEXION)),
         )

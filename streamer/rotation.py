@@ -199,27 +199,24 @@ def multiply_all(a: Float32, b: Float32) -> Float32:
     """Return a * b for arrays of quaternions, broadcast."""
     ax, ay, az, aw = (a[..., i] for i in range(4))
     bx, by, bz, bw = (b[..., i] for i in range(4))
-    return np.stack(
-        [
-            aw * bx + ax * bw + ay * bz - az * by,
-            aw * by - ax * bz + ay * bw + az * bx,
-            aw * bz + ax * by - ay * bx + az * bw,
-            aw * bw - ax * bx - ay * by - az * bz,
-        ],
-        axis=-1,
-    )
+    out = np.empty(np.broadcast_shapes(a.shape, b.shape), np.float32)
+    out[..., 0] = aw * bx + ax * bw + ay * bz - az * by
+    out[..., 1] = aw * by - ax * bz + ay * bw + az * bx
+    out[..., 2] = aw * bz + ax * by - ay * bx + az * bw
+    out[..., 3] = aw * bw - ax * bx - ay * by - az * bz
+    return out
 
 
 def inverse_all(q: Float32) -> Float32:
     """Return the opposite rotations."""
-    return q * np.array([-1, -1, -1, 1], q.dtype)
+    return q * np.array([-1, -1, -1, 1], np.float32)
 
 
 def rotate_all(q: Float32, v: Float32) -> Float32:
     """Return vectors v [..., 3] turned by q [..., 4], broadcast."""
     axis, w = q[..., :3], q[..., 3:]
     t = 2 * np.cross(axis, v)
-    return v + w * t + np.cross(axis, t)
+    return (v + w * t + np.cross(axis, t)).astype(np.float32)
 
 
 def between_all(a: Float32, b: Float32) -> Float32:
@@ -227,12 +224,13 @@ def between_all(a: Float32, b: Float32) -> Float32:
     product = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
     w = product + (a * b).sum(-1)
     q = np.concatenate([np.cross(a, b), w[..., None]], axis=-1)
-    return q / np.linalg.norm(q, axis=-1, keepdims=True)
+    return (q / np.linalg.norm(q, axis=-1, keepdims=True)).astype(np.float32)
 
 
 def aligned_all(q: Float32, reference: Float32) -> Float32:
     """Return q with signs turned so that each row is nearest to its reference row."""
-    return np.where(np.einsum("...i,...i->...", q, reference)[..., None] < 0, -q, q)
+    opposed = np.einsum("...i,...i->...", q, reference)[..., None] < 0
+    return np.where(opposed, -q, q).astype(np.float32)
 
 
 def slerp_all(a: Float32, b: Float32, t: float) -> Float32:
