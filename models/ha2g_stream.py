@@ -30,8 +30,8 @@ class StreamConfig:
     """Sizes of an `ha2g_stream`.
 
     channels: of the four residual stages; blocks: residual blocks per stage;
-    tap: width of each audio tap; word: width of the word embedding; hidden,
-    layers: of each level's GRU; style: width of z.
+    tap: width of each audio tap; word: width of the word embedding; style:
+    width of z; hidden, layers: of each body level's GRU, torso to fingertips.
     """
 
     window: int = 640
@@ -45,8 +45,8 @@ class StreamConfig:
     style: int = 32
     styles: tuple[str, ...] = ("calm", "lively", "big")
     code: int = 12
-    hidden: int = 160
-    layers: int = 2
+    hidden: tuple[int, ...] = (128, 160, 192, 128, 96, 96)
+    layers: tuple[int, ...] = (2, 2, 2, 1, 1, 1)
     lookaheads: tuple[int, ...] = LOOKAHEADS
 
 
@@ -150,14 +150,13 @@ class AudioEncoder(nn.Module):
 class PoseLevel(nn.Module):
     """One level of the cascade: coarser pose, audio, text and style to directions."""
 
-    def __init__(self, name: str, coarser: int, vectors: int, config: StreamConfig) -> None:
+    def __init__(self, level: int, coarser: int, vectors: int, config: StreamConfig) -> None:
         super().__init__()
         inputs = coarser * 3 + config.tap + config.word + config.style + _EXTRAS
-        self.gru = StreamGru(name, inputs, config.hidden, config.layers)
+        hidden = config.hidden[level]
+        self.gru = StreamGru(f"gru{level}", inputs, hidden, config.layers[level])
         self.out = nn.Sequential(
-            nn.Linear(config.hidden, config.hidden),
-            nn.LeakyReLU(0.01),
-            nn.Linear(config.hidden, vectors * 3),
+            nn.Linear(hidden, hidden), nn.LeakyReLU(0.01), nn.Linear(hidden, vectors * 3)
         )
 
 
@@ -196,9 +195,9 @@ class Ha2gStream(nn.Module):
         )
         sizes = [0] + [len(level) for level in levels]
         self.levels = nn.ModuleList(
-            PoseLevel(f"gru{k}", sizes[k], sizes[k + 1], config) for k in range(len(levels))
+            PoseLevel(k, sizes[k], sizes[k + 1], config) for k in range(len(levels))
         )
-        self.voice = nn.Linear(config.hidden, 1)
+        self.voice = nn.Linear(config.hidden[0], 1)
 
     # -- shared by both forms ------------------------------------------------
 
