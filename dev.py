@@ -39,7 +39,7 @@ INSTALLS = {
     "run": PROJECT,  # what the demo needs: no torch
     "develop": [*PROJECT, "--group", str(ROOT / "pyproject.toml") + ":dev"],
 }
-NETWORK_SIGNS = ("NewConnectionError", "ConnectTimeoutError", "NameResolutionError", "ProxyError")
+UNREACHABLE = ("after connection broken by", "Could not fetch URL")  # how pip says it
 
 
 class Stop(Exception):
@@ -119,7 +119,7 @@ def lock(args: list[str]) -> int:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("UV_", "PIP_"))}
     everything = ["pyproject.toml", "--all-extras", "--group", "dev", "--universal"]
     style = ["--no-config", "--no-annotate", "--custom-compile-command", "python dev.py lock"]
-    oldest = ["--python-version", ".".join(map(str, OLDEST))]
+    oldest = ["--python-version", ".".join(map(str, OLDEST)), "--python", str(PYTHON)]
     command = [PYTHON, "-m", "uv", "pip", "compile", *everything, *oldest, *style]
     code = run([*command, "--quiet", "-o", "constraints.txt", *args], cwd=ROOT, env=environment)
     if code == 0:
@@ -220,11 +220,13 @@ def pip(*args: str) -> None:
         assert process.stderr is not None
         for line in process.stderr:
             sys.stderr.write(line)
-            offline = offline or any(sign in line for sign in NETWORK_SIGNS)
+            offline = offline or any(sign in line for sign in UNREACHABLE)
     if process.returncode == 0:
         return
     if offline:
-        raise Stop("no network: pip could not reach its package index (a proxy?), see above", 1)
+        raise Stop(
+            "no network: pip could not reach its package index (is there a proxy to set?)", 1
+        )
     raise Stop("pip could not install the dependencies, its last lines above say why", 1)
 
 
