@@ -26,7 +26,7 @@ ALLOWED = {
     "models": {"streamer.spec", "streamer.skeleton"},
     "streamer": set[str](),
 }
-OURS = {*ALLOWED, "tests", "clients", "dev"}
+OURS = {*ALLOWED, "tests", "tools", "clients", "dev"}
 
 
 def imports(source: str) -> Iterator[tuple[int, str]]:

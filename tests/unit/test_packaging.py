@@ -65,10 +65,10 @@ def test_holds_every_committed_file_of_streamer(wheel: Path) -> None:
         ("default model", r"streamer/data/models/[^/]+/manifest\.json"),
         ("default model's network", r"streamer/data/models/[^/]+/model\.onnx"),
         ("default model's licence", r"streamer/data/models/[^/]+/LICENSE.*"),
-        ("demo speech", r"streamer/data/.*demo.*\.(wav|flac|ogg|opus)"),
-        ("demo words", r"streamer/data/.*demo.*\.json"),
-        ("overlay page", r"streamer/data/.*/index\.html"),
-        ("mannequin", r"streamer/data/.*\.vrm"),
+        ("demo speech", r"streamer/data/demo/speech\.flac"),
+        ("demo words", r"streamer/data/demo/words\.json"),
+        ("overlay page", r"streamer/data/web/index\.html"),
+        ("mannequin", r"streamer/data/avatars/mannequin\.vrm"),
     ],
 )
 def test_holds_the_data(wheel: Path, what: str, pattern: str) -> None:
