@@ -52,6 +52,7 @@ class Windower:
         self._step = 0
         self._set_position(0)
         self.filled = 0
+        self.jumps = 0
 
     @property
     def position(self) -> int:
@@ -67,8 +68,8 @@ class Windower:
         """Add audio; return the windows that it completes, in order.
 
         Samples that were already there are ignored. A gap up to 1 s is filled
-        with silence and counted in `filled`; behind a longer one the next
-        window starts a fresh state and steps are skipped.
+        with silence and counted in `filled`; behind a longer one, counted in
+        `jumps`, steps are skipped and the next window starts a fresh state.
         """
         windows = list[Window]()
         self.filled += chunk.filled
@@ -77,6 +78,7 @@ class Windower:
             self._step = self._clock.frame_of(chunk.start)
             self._set_position(chunk.start)
             self.restart()
+            self.jumps += 1
         elif gap > 0:
             self.filled += gap
             self._append(np.zeros(gap, np.float32), chunk.end, chunk.captured_at, windows)

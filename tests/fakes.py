@@ -4,8 +4,9 @@ The three are written apart from each other and must agree. All are seeded; no
 checkpoint is ever needed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from streamer.errors import BackendError
-from streamer.skeleton import load_skeleton
+from streamer.humanoid import BONES
+from streamer.skeleton import Skeleton, load_skeleton
 from streamer.spec import (
     AudioSpec,
     Manifest,
@@ -24,7 +26,7 @@ from streamer.spec import (
     sha256,
     write_manifest,
 )
-from streamer.types import GestureState, StepInputs, Tensors
+from streamer.types import AudioChunk, GestureState, StepInputs, Tensors
 
 HIDDEN = 8
 CODE = 3
@@ -307,3 +309,49 @@ class NumpyBackend:
 
     def close(self) -> None:
         self.closed = True
+
+
+class Unturned:
+    """A retargeting that turns no bone; `calls` holds what it was given."""
+
+    def __init__(self, skeleton: Skeleton, fps: float) -> None:
+        self.calls: list[np.ndarray] = []
+        self.rotations = np.tile(np.array([0, 0, 0, 1], np.float32), (len(BONES), 1))
+        self.root = np.zeros(3, np.float32)
+
+    def __call__(self, directions: np.ndarray) -> "Unturned":
+        assert np.allclose(np.linalg.norm(directions, axis=-1), 1, atol=1e-5)
+        self.calls.append(directions)
+        return self
+
+
+class ManualClock:
+    """Wall time that stands still until told."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def voice(seconds: float, seed: int = 0) -> np.ndarray:
+    """Noise in bursts of half a second with pauses between, float32 at 16 kHz."""
+    rng = np.random.default_rng(seed)
+    n = round(seconds * 16_000)
+    loud = (np.arange(n) // 8_000 % 2 == 0) * 0.2
+    return (rng.standard_normal(n) * loud).clip(-1, 1).astype(np.float32)
+
+
+def chunks(
+    samples: np.ndarray, sizes: Iterable[int] = (320,), start: int = 0
+) -> Iterator[AudioChunk]:
+    """Cut samples into chunks of these sizes, in turn."""
+    at = 0
+    for size in cycle(sizes):
+        piece = samples[at : at + size]
+        end = start + at + len(piece)
+        yield AudioChunk(samples=piece, start=start + at, captured_at=100 + end / 16_000)
+        at += len(piece)
+        if at >= len(samples):
+            return

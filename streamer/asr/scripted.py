@@ -1,8 +1,7 @@
 """Words that are known beforehand, told as a recogniser would tell them."""
 
-from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from streamer.clock import SAMPLE_RATE
 from streamer.types import WordEvent
@@ -20,17 +19,29 @@ class ScriptedWords:
     """Tells each word `delay` samples after its end, as live recognition does.
 
     The arrival is an exact sample, whatever the chunks of the audio are.
+    period: samples after which the words come again, 0 for never.
     """
 
-    def __init__(self, words: Sequence[WordEvent], *, delay: int = SAMPLE_RATE // 5) -> None:
-        heard = [HeardWord(word=w, arrival=w.end + delay) for w in words]
-        self._heard = sorted(heard, key=lambda h: h.arrival)
-        self._arrivals = [h.arrival for h in self._heard]
+    def __init__(
+        self, words: Sequence[WordEvent], *, delay: int = SAMPLE_RATE // 5, period: int = 0
+    ) -> None:
+        self._words = sorted(words, key=lambda word: word.end)
+        self._delay = delay
+        self._period = period
         self._told = 0
 
-    def until(self, sample: int) -> Sequence[HeardWord]:
+    def until(self, sample: int) -> list[HeardWord]:
         """Return the words that arrive up to a session sample and are not yet told."""
-        last = bisect_right(self._arrivals, sample)
-        heard = self._heard[self._told : last]
-        self._told = max(self._told, last)
+        heard = list[HeardWord]()
+        while (word := self._next()) is not None and word.arrival <= sample:
+            heard.append(word)
+            self._told += 1
         return heard
+
+    def _next(self) -> HeardWord | None:
+        loop, index = divmod(self._told, len(self._words)) if self._words else (1, 0)
+        if loop and not (self._period and self._words):
+            return None
+        word, shift = self._words[index], loop * self._period
+        word = replace(word, start=word.start + shift, end=word.end + shift)
+        return HeardWord(word=word, arrival=word.end + self._delay)

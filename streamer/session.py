@@ -1,0 +1,378 @@
+"""One stream: audio and words go in, skeleton frames and events come out."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from streamer import __version__
+from streamer.clock import SAMPLE_RATE, Clock
+from streamer.durations import Durations
+from streamer.errors import InputError, SessionClosed
+from streamer.humanoid import BONES, PARENTS, REST_OFFSETS
+from streamer.metrics import Metrics
+from streamer.outbox import Item, Outbox
+from streamer.postprocess import MakeRetarget, PostProcessor
+from streamer.steploop import StepLoop, StepResult
+from streamer.types import AudioChunk, Event, Hello, Latency, SkeletonFrame, WordEvent
+from streamer.windowing import Windower, style_mixture
+from streamer.wire import word_event
+
+MOST_BACKLOG_S = 1.0
+"""Audio that may wait for compute; beyond it the session is reset."""
+
+_FRAMES_WAITING = 150
+_LONGEST_CHUNK = 10 * SAMPLE_RATE
+_DISPLAY_S = 2 / 60
+"""From a frame's arrival to light: one refresh until it is drawn, one until it is shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOptions:
+    """What a session may choose.
+
+    name: its identity on the wire. lookahead: A in frames, None for the
+    model's default. style: weights by style name, None for equal parts. seed:
+    the same audio, words and seed give the same frames.
+    """
+
+    name: str = "local"
+    lookahead: int | None = None
+    style: Mapping[str, float] | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionStats:
+    """What a session has counted.
+
+    skipped: frames that were lost to a backlog or to a consumer that was away.
+    filled: samples of counted silence. deadline_misses: frames that came more
+    than a frame's duration after their last sample.
+    """
+
+    frames: int
+    skipped: int
+    resets: int
+    words: int
+    words_dropped: int
+    filled: int
+    deadline_misses: int
+
+
+class Session:
+    """One stream through the engine; everything belongs to the event loop.
+
+    Iterate over it once, or over `items` for the events too: words, resets,
+    warnings, latencies. Frames wait in a queue of 10 s, of which the oldest is
+    dropped and counted; audio waits at most 1 s for compute, then the session
+    starts afresh and the pose is blended over.
+    """
+
+    def __init__(
+        self,
+        steps: StepLoop,
+        options: SessionOptions,
+        *,
+        retarget: MakeRetarget,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self.spec = spec = steps.spec
+        self.options = options
+        self.lookahead = spec.default_lookahead if options.lookahead is None else options.lookahead
+        style = style_mixture(spec.styles, options.style)
+        fps = float(spec.fps)
+        self._frame_clock = spec.clock
+        self._frame_s = 1 / fps
+        self._clock = clock
+        self._metrics = metrics
+        self._steps = steps
+        self._windower = Windower(spec, lookahead=self.lookahead, style=style, seed=options.seed)
+        self._post = PostProcessor(
+            spec.skeleton, fps=fps, rest=steps.rest, retarget=retarget(spec.skeleton, fps)
+        )
+        self._most_waiting = math.ceil(MOST_BACKLOG_S * fps)
+        self._latency_every = round(2 * fps)
+        self._outbox = Outbox("latest", _FRAMES_WAITING)
+        self._room = asyncio.Event()
+        self._under_way = 0
+        self._finishing = False
+        self._closed = False
+        self._failure: BaseException | None = None
+        self._frames = self._skipped = self._resets = self._words = self._misses = 0
+        self._spoilt = False
+        self.wire_times = Durations()
+        self._lane = steps.open(self)
+
+    # -- going in ------------------------------------------------------------
+
+    def push_audio(self, chunk: AudioChunk) -> None:
+        """Take live audio; never waits.
+
+        Samples that were already there are ignored, a gap is silence (see
+        `Windower`). More than 1 s that no step has taken yet is forgotten and
+        resets the session. Raises `InputError` for samples that cannot be used
+        and `SessionClosed` after the end.
+        """
+        self._check_open()
+        _check(chunk)
+        self._submit(chunk)
+        if self._under_way > self._most_waiting:
+            dropped = self._steps.drop(self._lane)
+            self._under_way -= dropped
+            self._skipped += dropped
+            self._windower.restart()
+            self._reset("backlog", dropped_frames=dropped)
+
+    async def feed_audio(self, chunk: AudioChunk) -> None:
+        """Take audio of any length as fast as it is computed and consumed; drops nothing."""
+        self._check_open()
+        _check(chunk)
+        piece = self._frame_clock.end(0)
+        for at in range(0, len(chunk.samples), piece):
+            await self._wait_for_room()
+            samples = chunk.samples[at : at + piece]
+            rest = len(chunk.samples) - at - len(samples)
+            self._submit(
+                AudioChunk(
+                    samples=samples,
+                    start=chunk.start + at,
+                    captured_at=chunk.captured_at - rest / SAMPLE_RATE,
+                    filled=chunk.filled if at == 0 else 0,
+                )
+            )
+
+    def push_word(self, word: WordEvent, arrival: int | None = None) -> bool:
+        """Take a word, which arrives now unless a session sample is given.
+
+        Returns False for a word of no use (empty, absurd times, a flood); such
+        words are counted.
+        """
+        self._check_open()
+        return self._windower.push_word(word, arrival)
+
+    def interrupt(self) -> None:
+        """Forget the words and the audio that no step has taken; come to rest in 0.5 s.
+
+        Time goes on: what is forgotten is heard as silence. Rest lasts until
+        the voice begins anew.
+        """
+        self._check_open()
+        self._windower.forget()
+        self._steps.change(self._lane, self._windower.silenced)
+        self._post.settle()
+
+    async def finish(self) -> None:
+        """Say that the audio has ended; iteration ends after its last frame.
+
+        The frames that wait for their lookahead are completed with silence.
+        """
+        self._check_open()
+        position = self._windower.position
+        whole = self._frame_clock.frames_in(position) + self.lookahead
+        tail = self._frame_clock.start(whole) - position
+        if tail > 0:
+            silence = np.zeros(tail, np.float32)
+            await self.feed_audio(
+                AudioChunk(samples=silence, start=position, captured_at=self._clock())
+            )
+        self._finishing = True
+        self._end_if_done()
+
+    async def aclose(self) -> None:
+        """End now: what is under way is forgotten, iteration ends, the slot is free."""
+        self._closed = True
+        self._steps.close(self._lane)
+        self._outbox.close()
+        self._room.set()
+
+    # -- coming out ----------------------------------------------------------
+
+    def __aiter__(self) -> AsyncIterator[SkeletonFrame]:
+        """Iterate over the frames alone."""
+        return self._only_frames()
+
+    async def items(self) -> AsyncIterator[Item]:
+        """Yield frames and events in order; raises what stopped the engine, if anything did."""
+        while (item := await self._outbox.get()) is not None:
+            self._room.set()
+            yield item
+        if self._failure is not None:
+            raise self._failure
+
+    def stats(self) -> SessionStats:
+        """Return the counts so far."""
+        return SessionStats(
+            frames=self._frames,
+            skipped=self._skipped + self._outbox.dropped,
+            resets=self._resets,
+            words=self._words,
+            words_dropped=self._windower.words_dropped,
+            filled=self._windower.filled,
+            deadline_misses=self._misses,
+        )
+
+    def latency(self) -> Latency:
+        """Return the measured latencies (DESIGN 3); medians, the display's share assumed."""
+        frame_ms = 1000 / float(self.spec.fps)
+        frames = self.lookahead + self.spec.frames_per_step
+        mic_to_wire = self.wire_times.percentile_ms(50)
+        return Latency(
+            algorithmic_ms=frames * frame_ms,
+            compute_ms=self._steps.steps.percentile_ms(50),
+            mic_to_wire_ms=mic_to_wire,
+            visible_ms=(frames + 1) * frame_ms + mic_to_wire + _DISPLAY_S * 1e3,
+        )
+
+    def hello(self, avatar: Mapping[str, object] | None = None) -> Hello:
+        """Return the header of this stream."""
+        skeleton = self.spec.skeleton
+        return Hello(
+            session=self.options.name,
+            version=__version__,
+            model=self.spec.name,
+            backend=self._steps.backend,
+            fps=float(self.spec.fps),
+            lookahead=self.lookahead,
+            bones=BONES,
+            parents=PARENTS,
+            rest=REST_OFFSETS,
+            joints=skeleton.joints,
+            directions=skeleton.vector_names,
+            latency=self.latency(),
+            avatar=dict(avatar or {}),
+        )
+
+    # -- told by the step loop -----------------------------------------------
+
+    def on_step(self, result: StepResult) -> None:
+        """Turn a step's result into a frame."""
+        self._under_way -= 1
+        self._room.set()
+        if self._closed:
+            return
+        if result.window.word is not None:
+            self._words += 1
+            self._outbox.put(word_event(result.window.word))
+        if result.fresh and not result.window.start and not self._spoilt:
+            self._reset("backend")
+        if result.window.step >= self.lookahead:
+            self._emit(result)
+        if not result.finite:
+            self._reset("not_finite")
+        self._spoilt = not result.finite
+        self._end_if_done()
+
+    def on_warning(self, message: str) -> None:
+        """Pass a warning on as an event."""
+        self._outbox.put(
+            Event(kind="warning", sample=self._windower.position, data={"message": message})
+        )
+
+    def on_failure(self, error: BaseException) -> None:
+        """End with an error, which the consumer gets."""
+        self._failure = error
+        self._closed = True
+        self._outbox.close()
+        self._room.set()
+
+    # -- inside --------------------------------------------------------------
+
+    async def _only_frames(self) -> AsyncIterator[SkeletonFrame]:
+        async for item in self.items():
+            if isinstance(item, SkeletonFrame):
+                yield item
+
+    def _submit(self, chunk: AudioChunk) -> None:
+        behind, jumps = self._windower.position, self._windower.jumps
+        windows = self._windower.push_audio(chunk)
+        if self._windower.jumps > jumps:
+            self._reset("gap", missing_samples=chunk.start - behind)
+        self._under_way += len(windows)
+        self._steps.submit(self._lane, windows)
+
+    def _emit(self, result: StepResult) -> None:
+        index = result.window.step - self.lookahead
+        reset = result.fresh and self._frames > 0
+        posed = self._post(result.directions, result.voice, reset=reset)
+        now = self._clock()
+        waited = now - result.window.captured_at
+        if waited > self._frame_s:
+            self._misses += 1
+            self._metrics.deadline_miss()
+        self.wire_times.add(waited)
+        sample = self._frame_clock.start(index)
+        self._outbox.put(
+            SkeletonFrame(
+                index=index,
+                sample=sample,
+                rotations=posed.rotations,
+                root=posed.root,
+                positions=posed.positions,
+                directions=posed.directions,
+                state=posed.state,
+                reset=reset,
+                captured_at=result.window.captured_at,
+                emitted_at=now,
+            )
+        )
+        self._frames += 1
+        if self._frames % self._latency_every == 0:
+            self._outbox.put(self._latency_event(sample))
+
+    def _latency_event(self, sample: int) -> Event:
+        latency = self.latency()
+        return Event(
+            kind="latency",
+            sample=sample,
+            data={
+                "algorithmic_ms": round(latency.algorithmic_ms, 2),
+                "compute_ms": round(latency.compute_ms, 2),
+                "mic_to_wire_ms": round(latency.mic_to_wire_ms, 2),
+                "visible_ms": round(latency.visible_ms, 2),
+            },
+        )
+
+    def _reset(self, reason: str, **data: int) -> None:
+        self._resets += 1
+        self._outbox.put(
+            Event(kind="reset", sample=self._windower.position, data={"reason": reason, **data})
+        )
+
+    async def _wait_for_room(self) -> None:
+        """Wait until little is under way and the consumer keeps up."""
+        while (
+            self._under_way > self._most_waiting // 2 or self._outbox.frames > _FRAMES_WAITING // 2
+        ):
+            self._check_open()
+            self._room.clear()
+            await self._room.wait()
+        self._check_open()
+
+    def _end_if_done(self) -> None:
+        if self._finishing and self._under_way == 0:
+            self._outbox.close()
+
+    def _check_open(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if self._closed or self._finishing:
+            raise SessionClosed(f"session {self.options.name} has ended")
+
+
+def _check(chunk: AudioChunk) -> None:
+    """Raise `InputError` for audio that the windower must not see."""
+    samples = chunk.samples
+    if samples.ndim != 1 or samples.dtype != np.float32:
+        raise InputError(
+            f"audio: {samples.dtype} {list(samples.shape)}, expected mono float32 at 16 kHz"
+        )
+    if len(samples) > _LONGEST_CHUNK:
+        raise InputError(f"audio: a chunk of {len(samples) / SAMPLE_RATE:.0f} s; send at most 10 s")
+    if chunk.start < 0:
+        raise InputError(f"audio: starts at sample {chunk.start}, expected 0 or more")
+    if not np.isfinite(samples).all():
+        raise InputError("audio: NaN or infinite samples; send finite numbers in -1 to 1")
