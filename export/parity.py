@@ -27,7 +27,7 @@ class Parity:
     step_to_offline: float
 
 
-def test_signal(seconds: float, seed: int) -> Array:
+def probe_signal(seconds: float, seed: int) -> Array:
     """Return audio [n] that exercises levels, onsets, noise and silence."""
     random = np.random.default_rng(seed)
     n = int(seconds * 16_000)
@@ -92,7 +92,7 @@ def verify(network: Ha2gStream, folder: Path, *, seconds: float) -> Parity:
     spec = load_manifest(folder).spec
     frames = spec.clock.frames_in(int(seconds * 16_000))
     random = np.random.default_rng(1)
-    audio = test_signal(seconds, 2)
+    audio = probe_signal(seconds, 2)
     words = random.integers(1, spec.words.buckets, (frames, spec.words.slots)).astype(np.int32)
     words[random.random(frames) < 0.8] = 0
     info = np.stack([words[:, 0] > 0, random.random(frames), random.random(frames) < 0.5], 1)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from streamer.clock import SAMPLE_RATE
 
 FLOOR_DB = -100.0
-LEVEL_START = (-30.0, -75.0)
+LEVEL_START = (-30.0, -60.0)
 """Speech peak and noise floor in dB that a fresh session assumes."""
 
 _COLUMNS_PER_SECOND = 30.0
@@ -54,7 +54,7 @@ class LevelTracker(nn.Module):
 
     State [..., 2] = (peak, floor) in dB. The peak rises within two columns and
     falls by 2 dB a second, so a pause of some seconds does not amplify the
-    noise; the floor falls quickly and creeps up by 3 dB a second. The mel is
+    noise; the floor falls quickly and creeps up by 6 dB a second. The mel is
     given relative to the peak, so that a quiet microphone looks as a loud one
     does (spec/streaming.md, What follows, 5).
     """
@@ -78,7 +78,7 @@ class LevelTracker(nn.Module):
         """Advance the state [..., 2] by one column of energy [..., 1]."""
         peak, floor = state[..., :1], state[..., 1:]
         fall = 2.0 / _COLUMNS_PER_SECOND
-        creep = 3.0 / _COLUMNS_PER_SECOND
+        creep = 6.0 / _COLUMNS_PER_SECOND
         risen = peak + 0.4 * (energy - peak)
         peak = torch.where(energy > peak, risen, torch.maximum(peak - fall, energy))
         fallen = floor + 0.25 * (energy - floor)

@@ -1,0 +1,122 @@
+"""The causal HA2G: two forms, causality, its inputs matter, its size."""
+
+import numpy as np
+import torch
+
+from export.parity import draw, probe_signal
+from models.frontend import column_windows
+from models.ha2g_stream import COLUMNS, PRESETS, Ha2gStream
+from streamer.skeleton import load_skeleton
+from tests.stream_networks import TINY, tiny_network
+
+FRAMES = 60
+
+
+def arguments(frames: int = FRAMES, seed: int = 5) -> dict[str, torch.Tensor]:
+    """Return one session's `forward` arguments, drawn at random."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        "image": torch.randn(1, frames, COLUMNS, TINY.mels, generator=generator),
+        "level": torch.randn(1, frames, 3, generator=generator),
+        "word": torch.randint(0, 64, (1, frames, 12), generator=generator, dtype=torch.int32),
+        "word_info": torch.ones(1, frames, 3),
+        "lookahead": torch.tensor([[2]]),
+        "style": torch.tensor([[0.0, 1.0, 0.0]]),
+        "code": torch.randn(1, frames, 12, generator=generator),
+    }
+
+
+@torch.no_grad()
+def last_level(network: Ha2gStream, **changed: torch.Tensor) -> torch.Tensor:
+    """Return the finest level's output [T, D * 3]."""
+    return network(**(arguments() | changed))[0][-1][0]
+
+
+def test_nothing_sees_the_future():
+    network, plain = tiny_network(), arguments()
+    base = last_level(network)
+    for name in ("image", "level", "word", "word_info", "code"):
+        later = plain[name].clone()
+        later[:, 40] = later[:, 40] * 0 + (7 if name == "word" else 3)
+        moved = (last_level(network, **{name: later}) - base).abs().amax(1)
+        assert moved[:40].max() == 0, name
+        assert moved[40] > 0, f"{name} has no influence"
+
+
+def test_style_and_lookahead_matter():
+    network = tiny_network()
+    base = last_level(network)
+    big = last_level(network, style=torch.tensor([[0.0, 0.0, 1.0]]))
+    eager = last_level(network, lookahead=torch.tensor([[0]]))
+    assert (base - big).abs().max() > 1e-3
+    assert (base - eager).abs().max() > 1e-4
+
+
+def test_word_zero_is_no_word():
+    network = tiny_network()
+    none = arguments()["word"] * 0
+    silent = arguments()["word_info"] * 0
+    silent[..., 1:] = 1
+    torch.testing.assert_close(
+        last_level(network, word=none), last_level(network, word_info=silent)
+    )
+
+
+@torch.no_grad()
+def test_step_equals_whole_sequence_from_raw_audio():
+    network = tiny_network()
+    audio, seed = probe_signal(4.0, 3), np.array([11.0, 222.0, 3333.0], np.float32)
+    windows = torch.tensor(column_windows(audio, FRAMES, COLUMNS, TINY.window))
+    image, level = network.features(windows)
+    given = arguments()
+    codes = network.codes[draw(network.dice, FRAMES, seed)][None]
+    whole = network(**(given | {"image": image[None], "level": level[None], "code": codes}))
+    shapes = network.state_shapes()
+    zeros = {name: torch.zeros(1, *shape) for name, shape in shapes.items()}
+    state = network.fresh_state(zeros, {"seed": torch.tensor(seed)[None]})
+    for m in range(FRAMES):
+        inputs = {
+            "audio": windows[m][None],
+            "word": given["word"][:, m],
+            "word_info": given["word_info"][:, m],
+            "lookahead": given["lookahead"],
+            "style": given["style"],
+        }
+        outputs, state = network.step(inputs, state)
+        want = whole[0][-1][0, m].unflatten(-1, (-1, 3)) + network.mean
+        torch.testing.assert_close(outputs["directions"][0], want, atol=2e-6, rtol=0)
+        torch.testing.assert_close(outputs["voice"][0, 0], torch.sigmoid(whole[1][0, m]))
+        assert {n: t.shape[1:] for n, t in state.items()} == shapes
+
+
+def test_small_preset_fits_its_budget():
+    """Streaming.md 8: at most 50 000 state floats and 8 M multiply-adds a frame."""
+    network = Ha2gStream(PRESETS["small"], load_skeleton("upper_body"), torch.zeros(100, 12))
+    floats = sum(int(np.prod(shape)) for shape in network.state_shapes().values())
+    assert floats <= 50_000
+    counted = [0]
+
+    def count(module: torch.nn.Module, _: object, out: torch.Tensor) -> None:
+        match module:
+            case torch.nn.Conv2d():
+                counted[0] += out[0].numel() * module.weight[0].numel()
+            case torch.nn.Linear():
+                counted[0] += out[0].numel() * module.in_features
+
+    for module in network.modules():
+        module.register_forward_hook(count)
+    shapes = network.state_shapes()
+    state = {name: torch.zeros(1, *shape) for name, shape in shapes.items()}
+    inputs = {
+        "audio": torch.zeros(1, 2, 640),
+        "word": torch.zeros(1, 12, dtype=torch.int32),
+        "word_info": torch.zeros(1, 3),
+        "lookahead": torch.zeros(1, 1, dtype=torch.int32),
+        "style": torch.ones(1, 3) / 3,
+    }
+    with torch.no_grad():
+        network.step(inputs, state)
+    front = 2 * network.front.analysis.numel() + 2 * network.front.mel.numel()
+    text = sum(w.numel() for w in network.text.weights)
+    grus = sum(p.numel() for part in network.levels for p in part.gru.parameters())
+    assert counted[0] + front + text + grus <= 8_000_000
