@@ -14,6 +14,7 @@ import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any, Final, cast, get_args
 
 import numpy as np
@@ -46,6 +47,19 @@ NOTHING: Final[frozenset[str]] = frozenset()
 
 DECIMALS: Final = 5
 """Of every number of a JSON frame: 0.01 mm, and 0.001 degrees of a rotation."""
+
+
+class CloseCode(IntEnum):
+    """Why the server closes a client; 1000 and 1001 are ends in good order."""
+
+    BAD_MESSAGE = 4400
+    UNAUTHORISED = 4401
+    SILENT = 4408
+    TOO_SLOW = 4410
+    TOO_LARGE = 4413
+    FLOOD = 4429
+    FULL = 4503
+
 
 _MAGIC: Final = b"GSTF"
 _BINARY_VERSION: Final = 1

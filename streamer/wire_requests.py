@@ -7,14 +7,14 @@ binary messages: the 16-byte header of `_AUDIO`, then mono PCM16 at 16 kHz.
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Literal, assert_never, cast
 
 import numpy as np
 
 from streamer.errors import ProtocolError
 from streamer.types import AudioChunk, WordEvent
-from streamer.wire import INCLUDES, PROTOCOL, dumps, loads
+from streamer.wire import INCLUDES, PROTOCOL, CloseCode, dumps, loads
 
 MAX_TEXT_BYTES: Final = 64 * 1024
 MAX_AUDIO_BYTES: Final = 64 * 1024
@@ -36,10 +36,16 @@ Scalar = str | int | float | bool
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientHello:
-    """The first message of a session, and of any client where a token is needed."""
+    """The first message of a session, and of any client where a token is needed.
+
+    lookahead, seed and style (weights by name) are a session's options; None
+    leaves the choice to the model.
+    """
 
     token: str | None = None
-    options: Mapping[str, Scalar] = field(default_factory=dict[str, Scalar])
+    lookahead: int | None = None
+    seed: int = 0
+    style: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,17 +104,13 @@ def decode_request(text: str) -> Request:
     """Read a client's text message; raises `ProtocolError` with the reason."""
     if len(text) > MAX_TEXT_BYTES:
         raise ProtocolError(
-            f"text message of {len(text)} characters, at most {MAX_TEXT_BYTES}", code=4413
+            f"text message of {len(text)} characters, at most {MAX_TEXT_BYTES}",
+            code=CloseCode.TOO_LARGE,
         )
     m = loads(text)
     match m["type"]:
         case "hello":
-            if m.get("protocol") != PROTOCOL:
-                raise ProtocolError(
-                    f"hello: protocol {m.get('protocol')!r}, this server speaks {PROTOCOL}"
-                )
-            token = None if m.get("token") is None else _string(m, "token", _MAX_NAME)
-            return ClientHello(token=token, options=_scalars(m, "options", required=False))
+            return _hello(m)
         case "subscribe":
             return Subscribe(include=_include(m))
         case "ack":
@@ -118,7 +120,7 @@ def decode_request(text: str) -> Request:
         case "interrupt":
             return Interrupt()
         case "control":
-            return Control(settings=_scalars(m, "settings", required=True))
+            return Control(settings=_settings(m))
         case "avatar":
             return AvatarUpload(
                 name=_string(m, "name", _MAX_NAME),
@@ -137,11 +139,12 @@ def encode_request(request: Request) -> str:
     """Return the text message for a request, as a client sends it."""
     match request:
         case ClientHello():
-            message: dict[str, Any] = {
-                "type": "hello",
-                "protocol": PROTOCOL,
-                "options": dict(request.options),
-            }
+            options: dict[str, Any] = {"seed": request.seed}
+            if request.lookahead is not None:
+                options["lookahead"] = request.lookahead
+            if request.style is not None:
+                options["style"] = dict(request.style)
+            message: dict[str, Any] = {"type": "hello", "protocol": PROTOCOL, "options": options}
             if request.token is not None:
                 message["token"] = request.token
         case Subscribe():
@@ -206,7 +209,9 @@ def decode_audio(data: bytes, received_at: float) -> AudioChunk:
     received_at: our wall time, which stands for the capture time.
     """
     if len(data) > MAX_AUDIO_BYTES:
-        raise ProtocolError(f"audio of {len(data)} bytes, at most {MAX_AUDIO_BYTES}", code=4413)
+        raise ProtocolError(
+            f"audio of {len(data)} bytes, at most {MAX_AUDIO_BYTES}", code=CloseCode.TOO_LARGE
+        )
     if len(data) < _AUDIO.size:
         raise ProtocolError(f"audio of {len(data)} bytes, its header alone has {_AUDIO.size}")
     magic, version, _, _, start = _AUDIO.unpack_from(data)
@@ -269,19 +274,47 @@ def _include(message: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(cast(list[str], value))
 
 
-def _scalars(message: Mapping[str, Any], key: str, *, required: bool) -> dict[str, Scalar]:
-    value = message.get(key, None if required else {})
+def _hello(message: Mapping[str, Any]) -> ClientHello:
+    if (protocol := message.get("protocol")) != PROTOCOL:
+        raise ProtocolError(f"hello: protocol {str(protocol)[:40]!r}, this server has {PROTOCOL}")
+    options = _object(message, "options") if "options" in message else {}
+    # Unlike keys of a message: a misspelt option must not pass for the default.
+    if unknown := sorted(options.keys() - {"lookahead", "seed", "style"}):
+        raise ProtocolError(
+            f"hello: unknown option {unknown[0][:40]!r}; there are lookahead, seed, style"
+        )
+    given = {"type": "hello options", **options}
+    style = _object(given, "style") if "style" in options else None
+    if style is not None and not all(_is_number(weight) for weight in style.values()):
+        raise ProtocolError("hello options: 'style' must give numbers by style name")
+    return ClientHello(
+        token=_string(message, "token", _MAX_NAME) if "token" in message else None,
+        lookahead=_integer(given, "lookahead", _MAX_SEQ) if "lookahead" in options else None,
+        seed=_integer(given, "seed", _MAX_SEQ) if "seed" in options else 0,
+        style=style and {name: float(weight) for name, weight in style.items()},
+    )
+
+
+def _object(message: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = message.get(key)
     if not isinstance(value, dict):
         raise ProtocolError(f"{message['type']}: {key!r} must be an object")
     items = cast(dict[str, Any], value)
     if len(items) > _MAX_SETTINGS:
         raise ProtocolError(f"{message['type']}: {key!r} has {len(items)} keys")
+    return items
+
+
+def _settings(message: Mapping[str, Any]) -> dict[str, Scalar]:
+    items = _object(message, "settings")
     for name, item in items.items():
         if not isinstance(item, str | int | float):
-            raise ProtocolError(
-                f"{message['type']}: {name[:40]!r} must be a text, a number or a boolean"
-            )
+            raise ProtocolError(f"control: {name[:40]!r} must be a text, a number or a boolean")
     return items
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _digest(message: Mapping[str, Any]) -> str:

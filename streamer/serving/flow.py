@@ -16,6 +16,7 @@ from streamer.types import Event, SkeletonFrame
 from streamer.wire import (
     MAX_IN_FLIGHT,
     NOTHING,
+    CloseCode,
     event_json,
     frame_bytes,
     frame_json,
@@ -28,8 +29,6 @@ MAX_EVENTS: Final = 256
 
 LAG_AFTER_S: Final = 1.0
 """A window that stays full for longer makes a `lag` warning, once per stall."""
-
-TOO_SLOW: Final = 4410
 
 
 class SharedFrame:
@@ -55,7 +54,7 @@ class SharedFrame:
         return message
 
 
-class Outbox:
+class Mailbox:
     """The messages of one client; the event loop alone uses it.
 
     `offer`, `push` and `ack` say what happened, `take` returns what to write.
@@ -94,7 +93,7 @@ class Outbox:
         if len(self._events) >= MAX_EVENTS:
             raise ProtocolError(
                 f"{MAX_EVENTS} events wait for this client; read faster or reconnect",
-                code=TOO_SLOW,
+                code=CloseCode.TOO_SLOW,
             )
         self._events.append(event)
 

@@ -22,8 +22,6 @@ from streamer.metrics import INSTALL_HINT, Metrics
 from streamer.security import bearer, same_token
 from streamer.serving.avatars import AvatarStore
 
-WEBSOCKET_PATHS: Final = ("/v1/watch", "/v1/session")
-
 # Not `mimetypes`: on Windows the registry decides there, often wrongly for .js.
 _TYPES: Final[Mapping[str, str]] = {
     ".html": "text/html; charset=utf-8",
@@ -44,7 +42,6 @@ _TYPES: Final[Mapping[str, str]] = {
     ".glb": "model/gltf-binary",
     ".txt": "text/plain; charset=utf-8",
 }
-_TEXT: Final = "text/plain; charset=utf-8"
 _PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 _FOREVER: Final = "public, max-age=31536000, immutable"
 _ASK: Final = "no-cache"
@@ -79,7 +76,7 @@ class Pages:
         """Return the response; `host` has been checked to be a name of ours."""
         method = getattr(request, "method", "GET")  # websockets 15 knows GET only
         if method not in ("GET", "HEAD"):
-            return response(405, b"only GET\n", _TEXT, {"Allow": "GET, HEAD"})
+            return text_response(405, "only GET and HEAD", {"Allow": "GET, HEAD"})
         answer = await self._route(request)
         answer.headers["Content-Security-Policy"] = _csp(host)
         if method == "HEAD":
@@ -90,20 +87,19 @@ class Pages:
         url = urlsplit(request.path)
         match unquote(url.path):
             case "/healthz":
-                return response(200, b"ok\n", _TEXT)
+                return text_response(200, "ok")
             case "/readyz":
                 ready, details = self._readiness()
                 return _json({"ready": ready, **details}, status=200 if ready else 503)
             case "/metrics" | "/avatar" | "/avatar/file" if not self._trusted(request):
-                return response(
+                return text_response(
                     401,
-                    b"send the token as Authorization: Bearer TOKEN\n",
-                    _TEXT,
+                    "send the token as Authorization: Bearer TOKEN",
                     {"WWW-Authenticate": "Bearer"},
                 )
             case "/metrics":
                 if (text := self._metrics.render()) is None:
-                    return response(501, f"{INSTALL_HINT}\n".encode(), _TEXT)
+                    return text_response(501, INSTALL_HINT)
                 return response(200, text, _PROMETHEUS)
             case "/avatar":
                 avatar = self._avatars.current
@@ -121,7 +117,7 @@ class Pages:
     async def _avatar_file(self, request: Request, query: Mapping[str, list[str]]) -> Response:
         avatar = self._avatars.current
         if avatar is None:
-            return response(404, b"there is no avatar; drop a .vrm on the page\n", _TEXT)
+            return text_response(404, "there is no avatar; drop a .vrm on the page")
         asked = query.get("v", [""])[0]
         cache = _FOREVER if asked and avatar.sha256.startswith(asked) else _ASK
         return await self._file(request, avatar.path, avatar.sha256, cache)
@@ -129,7 +125,7 @@ class Pages:
     async def _static(self, request: Request, path: str) -> Response:
         file = self._inside(path)
         if file is None:
-            return response(404, b"no such page\n", _TEXT)
+            return text_response(404, "no such page")
         status = file.stat()
         key = (file, status.st_mtime_ns, status.st_size)
         if (etag := self._etags.get(key)) is None:
@@ -144,8 +140,11 @@ class Pages:
         # A colon is a drive or a stream on Windows, a backslash a separator.
         if any(part.startswith(".") or set(part) & set("\\:\0") for part in relative.parts):
             return None
-        file = (self._web / relative).resolve()
-        return file if file.is_file() and file.is_relative_to(self._web) else None
+        try:
+            file = (self._web / relative).resolve()
+            return file if file.is_file() and file.is_relative_to(self._web) else None
+        except OSError:  # a name too long for the file system
+            return None
 
     async def _file(self, request: Request, path: Path, digest: str, cache: str) -> Response:
         etag = f'"{digest[:32]}"'
@@ -155,7 +154,7 @@ class Pages:
         try:
             body = await asyncio.to_thread(path.read_bytes)
         except OSError:  # replaced by another avatar in between
-            return response(404, b"no such file\n", _TEXT)
+            return text_response(404, "no such file")
         kind = _TYPES.get(path.suffix.lower(), "application/octet-stream")
         return response(200, body, kind, headers)
 
@@ -168,7 +167,6 @@ def response(
         {
             "Date": formatdate(usegmt=True),
             "Connection": "close",
-            "Content-Length": str(len(body)),
             "X-Content-Type-Options": "nosniff",
             "Referrer-Policy": "no-referrer",
             "Cross-Origin-Resource-Policy": "same-origin",
@@ -176,9 +174,15 @@ def response(
     )
     if kind is not None:
         fields["Content-Type"] = kind
+        fields["Content-Length"] = str(len(body))
     for name, value in {"Cache-Control": "no-store", **(headers or {})}.items():
         fields[name] = value
     return Response(status, http.HTTPStatus(status).phrase, fields, body)
+
+
+def text_response(status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a response of one line."""
+    return response(status, f"{text}\n".encode(), "text/plain; charset=utf-8", headers)
 
 
 def _json(value: Mapping[str, Any], *, status: int = 200) -> Response:

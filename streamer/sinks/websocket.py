@@ -33,6 +33,7 @@ class WebSocketSink:
         self._metrics = metrics
         self._viewers: set[Viewer] = set()
         self._seq = 0
+        self._last_sample = 0
 
     @property
     def name(self) -> str:
@@ -43,6 +44,11 @@ class WebSocketSink:
     def policy(self) -> Policy:
         """Viewers get the newest frame."""
         return "latest"
+
+    @property
+    def last_sample(self) -> int:
+        """The sample of the last frame."""
+        return self._last_sample
 
     @property
     def viewers(self) -> int:
@@ -66,6 +72,7 @@ class WebSocketSink:
             return
         shared = SharedFrame(frame, self._seq)
         self._seq += 1
+        self._last_sample = frame.sample
         if frame.reset:
             self._metrics.reset()
         for i, viewer in enumerate(tuple(self._viewers)):
