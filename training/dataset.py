@@ -127,7 +127,7 @@ class CorpusTensors:
             sequence.word_info[rows],
             torch.tensor([ahead]),
             style,
-            self.codes[sequence.code[posed]],
+            self.codes[sequence.code[rows]],
             sequence.plans[which, posed].float(),
             known,
             sequence.voiced[rows],

@@ -15,7 +15,7 @@ from models.checkpoint import Checkpoint, save_checkpoint
 from models.ha2g_stream import PRESETS, Ha2gStream
 from training.dataset import Batch, CorpusTensors
 from training.losses_stream import LossWeights, StreamLoss
-from training.progress import progress
+from training.progress import track
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,7 @@ class Average:
 def fit(corpus: Path, out: Path, options: FitOptions, weights: LossWeights) -> Path:
     """Train a small `ha2g_stream` and write its checkpoint folder; returns the folder.
 
-    Progress goes to standard error and `log.jsonl`; a run that finds
+    Progress goes to standard error, losses to `log.jsonl`; a run that finds
     `resume.pt` in `out` goes on from there with the same random draws.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -73,8 +73,8 @@ def fit(corpus: Path, out: Path, options: FitOptions, weights: LossWeights) -> P
     # the held set is fixed, so that its figures can be compared between runs
     probe = held.batch(16, options.crop, np.random.default_rng(0))
     log = (out / "log.jsonl").open("a", encoding="utf-8")
-    with log, progress("fit", options.steps, start=first) as advance:
-        for step in range(first, options.steps):
+    with log:
+        for step in track(range(first, options.steps), options.steps - first, "fit"):
             generator = np.random.default_rng((options.seed, step))
             for group in optimiser.param_groups:
                 group["lr"] = _rate(step, options)
@@ -86,7 +86,6 @@ def fit(corpus: Path, out: Path, options: FitOptions, weights: LossWeights) -> P
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimiser.step()
             average.update(network)
-            advance(f"loss {float(total.detach()):.4f}")
             last = step + 1 == options.steps
             if step % 50 == 49 or last:
                 row = {"step": step + 1, "seconds": round(time.perf_counter() - began, 1)}
