@@ -1,6 +1,7 @@
 """Any audio file that libsndfile reads, as a source."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -27,11 +28,12 @@ class AudioFile:
     """Decodes a file to 16 kHz mono block by block, so that length costs no memory.
 
     Opening it reads float files through once, because only those can hold NaN
-    or samples on another scale. Used by one thread at a time.
+    or samples on another scale. One thread reads; any may close.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._lock = threading.Lock()
         self._sound = _open(path)
         try:
             _check_format(self._sound, path)
@@ -47,8 +49,9 @@ class AudioFile:
         return self._sound.frames / self._sound.samplerate
 
     def close(self) -> None:
-        """Close the file; may be called twice."""
-        self._sound.close()
+        """Close the file once a read in progress has ended; may be called twice."""
+        with self._lock:
+            self._sound.close()
 
     def blocks(self) -> Iterator[Float32]:
         """Yield the file as float32 [n] in [-1, 1] at 16 kHz, from its start, about 0.5 s each."""
@@ -64,8 +67,12 @@ class AudioFile:
                 [mixer.mix(block[i : i + step]) for i in range(0, len(block), step)]
             )
             yield _limit(mono if resampler is None else resampler.resample_chunk(mono))
-        if not read:
-            raise InputError(f"{self.path}: no audio could be decoded; convert it to WAV first")
+        # A header may be a frame of the codec off, no more.
+        if read < 0.99 * self._sound.frames - rate / 10:
+            raise InputError(
+                f"{self.path}: ends after {read / rate:.1f} of {self.seconds:.1f} s; "
+                "the file is cut off or damaged, copy it again"
+            )
         if resampler is not None:
             rest = resampler.resample_chunk(np.zeros(0, np.float32), last=True)
             if len(rest):
@@ -73,7 +80,10 @@ class AudioFile:
 
     def _read(self, frames: int, at: int) -> Float32:
         try:
-            return np.asarray(self._sound.read(frames, dtype="float32", always_2d=True), np.float32)
+            with self._lock:
+                return np.asarray(
+                    self._sound.read(frames, dtype="float32", always_2d=True), np.float32
+                )
         except soundfile.LibsndfileError as error:
             where = at / self._sound.samplerate
             raise InputError(
@@ -95,6 +105,7 @@ class FileSource:
         self._file = AudioFile(path)
         self._clock = clock
         self._pacer = Pacer(clock, sleep) if realtime else None
+        self._ahead: asyncio.Task[Float32 | None] | None = None
         self._closed = False
 
     @property
@@ -132,10 +143,10 @@ class FileSource:
         blocks = self._file.blocks()
         # Decoding half a second takes milliseconds, a cold disk longer: off the
         # loop, and one block ahead of the block that is being played.
-        ahead = asyncio.create_task(asyncio.to_thread(next, blocks, None))
+        self._ahead = asyncio.create_task(asyncio.to_thread(next, blocks, None))
         try:
-            while not self._closed and (block := await ahead) is not None:
-                ahead = asyncio.create_task(asyncio.to_thread(next, blocks, None))
+            while not self._closed and (block := await asyncio.shield(self._ahead)) is not None:
+                self._ahead = asyncio.create_task(asyncio.to_thread(next, blocks, None))
                 for at in range(0, len(block), CHUNK):
                     samples = block[at : at + CHUNK]
                     due = await self._due(position + len(samples))
@@ -144,15 +155,15 @@ class FileSource:
                     yield AudioChunk(samples=samples, start=position, captured_at=due)
                     position += len(samples)
         finally:
-            # A thread cannot be cancelled: let its read end before the file closes.
-            await asyncio.wait([ahead])
-            if not ahead.cancelled():
-                ahead.exception()
-            self._file.close()
+            await self.aclose()
 
     async def aclose(self) -> None:
-        """End the stream; the file is closed by `chunks`, which may be reading it."""
+        """Close the file and end `chunks`."""
         self._closed = True
+        if self._ahead is not None:
+            # A thread cannot be cancelled: let it end, and leave no exception unseen.
+            await asyncio.gather(self._ahead, return_exceptions=True)
+        self._file.close()
 
     async def _due(self, sample: int) -> float:
         return self._clock() if self._pacer is None else await self._pacer.until(sample)

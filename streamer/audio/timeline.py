@@ -1,0 +1,127 @@
+"""When captured audio was captured, and what stands in for audio that never came."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from streamer.clock import SAMPLE_RATE
+from streamer.types import AudioChunk, Float32
+
+STALL_S = 0.15
+_SETTLE_S = 0.5
+_TOLERANCE_S = 0.005
+_WINDOW_S = 1.0
+_MOST_AGE_S = 0.1
+_SECOND_OF_SILENCE = np.zeros(SAMPLE_RATE, np.float32)
+_SECOND_OF_SILENCE.flags.writeable = False
+
+
+class CaptureClock:
+    """Tells when the last sample of each block was captured.
+
+    Blocks arrive late by chance (scheduler, garbage collector, two at a time),
+    never early, so the promptest arrival of the last seconds against the sample
+    count gives a steady line; the time that a device says to have kept its
+    samples is taken off where it is believable. PulseAudio, for one, says
+    anything from -10 to 700 ms: only the least that a stream ever said counts,
+    and nothing above 100 ms. Later arrivals than 150 ms start a new line.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._frames = 0
+        self._window_end = 0.0
+        self._before = math.inf
+        self._now = math.inf
+        self._age = math.inf
+
+    def skip(self, frames: int) -> None:
+        """Count frames that were lost between device and here."""
+        self._frames += frames
+
+    def stamp(self, frames: int, arrived: float, age: float) -> float:
+        """Return when the last sample of a block was captured, in the clock of `arrived`.
+
+        age: how long before its arrival the device says that was; NaN if it does not.
+        """
+        self._frames += frames
+        played = self._frames / self._rate
+        line = arrived - played
+        if line - min(self._before, self._now) > STALL_S:
+            self._before = self._now = line
+        if played >= self._window_end:
+            self._window_end = played + _WINDOW_S
+            self._before, self._now = self._now, line
+        self._now = min(self._now, line)
+        if not math.isnan(age):
+            self._age = min(self._age, max(age, 0.0))
+        kept = self._age if self._age <= _MOST_AGE_S else 0.0
+        return min(self._before, self._now) + played - kept
+
+
+class CaptureTimeline:
+    """Joins captured audio to chunks without gap or overlap; pure, times come in.
+
+    The session's clock is the sample count, so that a device that runs a little
+    fast or slow adds neither silence nor backlog. Only a real stall, nothing
+    for 150 ms, is filled with silence; what arrives within half a second of
+    that and belongs to a time already filled is dropped and counted as `late`.
+    """
+
+    def __init__(self, now: float) -> None:
+        self._position = 0
+        self._reach = now  # capture time of the last sample given out
+        self._arrived = now
+        self._lag = 0.0  # of `_reach` behind the arrival of audio
+        self._filling = False
+        self._settled_at = -math.inf
+        self.filled = 0
+        self.late = 0
+
+    def audio(self, samples: Float32, captured_at: float, now: float) -> Iterator[AudioChunk]:
+        """Yield what a piece of audio adds; `captured_at` belongs to its last sample."""
+        self._arrived = now
+        if now < self._settled_at:
+            ahead = captured_at - self._reach - len(samples) / SAMPLE_RATE
+            if ahead < -_TOLERANCE_S:
+                late = min(len(samples), round(-ahead * SAMPLE_RATE))
+                self.late += late
+                samples = samples[late:]
+            elif ahead > _TOLERANCE_S and self._filling:
+                yield from self._silence(round(ahead * SAMPLE_RATE))
+            if not len(samples):
+                return
+            self._reach += len(samples) / SAMPLE_RATE
+        else:
+            self._reach = captured_at
+        self._filling = False
+        self._lag = max(0.0, now - self._reach)
+        yield self._chunk(samples, captured_at)
+
+    def lost(self, samples: int) -> Iterator[AudioChunk]:
+        """Yield silence for audio that was captured and then dropped."""
+        yield from self._silence(samples)
+
+    def silence(self, now: float) -> Iterator[AudioChunk]:
+        """Yield silence up to now if audio has stalled, at most 1 s a chunk."""
+        if not self._filling and now - self._arrived < STALL_S:
+            return
+        self._filling = True
+        self._settled_at = now + _SETTLE_S
+        yield from self._silence(int((now - self._lag - self._reach) * SAMPLE_RATE))
+
+    def _silence(self, samples: int) -> Iterator[AudioChunk]:
+        while samples > 0:
+            part = min(samples, SAMPLE_RATE)
+            samples -= part
+            self._reach += part / SAMPLE_RATE
+            self.filled += part
+            yield self._chunk(_SECOND_OF_SILENCE[:part], self._reach, filled=part)
+
+    def _chunk(self, samples: Float32, captured_at: float, filled: int = 0) -> AudioChunk:
+        chunk = AudioChunk(
+            samples=samples, start=self._position, captured_at=captured_at, filled=filled
+        )
+        self._position = chunk.end
+        return chunk
