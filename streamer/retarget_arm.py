@@ -38,10 +38,13 @@ _NATURAL_ROLL = radians(-30)
 _FOLLOW_STRAIGHT, _FOLLOW_BENT = 0.3, 0.85
 _FRAME = 1 / 15
 
-# Forearm roll (pronation): anatomical limit, and the most it moves in a frame at
-# 15 fps, which only a wrap from one limit to the other exceeds.
+# The most a roll moves in a frame at 15 fps; only noise on a straight arm and a
+# wrap from one limit to the other ask for more.
+_MAX_ROLL_STEP = radians(60)
+
+# Forearm roll (pronation): anatomical limit, and where it is taken to have come
+# round the other way.
 _MAX_FOREARM = radians(95)
-_MAX_FOREARM_STEP = radians(60)
 _REWRAP = radians(240)
 _FOREARM_PART = 0.5
 
@@ -79,7 +82,7 @@ class ArmSolver:
         self._hinge: Vector = (0.0, -sign, 0.0)
         frames = 1 / (fps * _FRAME)
         self._follow = tuple(1 - (1 - a) ** frames for a in (_FOLLOW_STRAIGHT, _FOLLOW_BENT))
-        self._step = _MAX_FOREARM_STEP * frames
+        self._step = _MAX_ROLL_STEP * frames
 
     def __call__(
         self,
@@ -99,7 +102,8 @@ class ArmSolver:
         target = self._roll(swing, lower, hand, bent, plane_roll)
         if state.started:
             follow = self._follow[0] + (self._follow[1] - self._follow[0]) * bent
-            state.roll = wrapped(state.roll + follow * wrapped(target - state.roll), _NATURAL_ROLL)
+            change = self._stepped(follow * wrapped(target - state.roll))
+            state.roll = wrapped(state.roll + change, _NATURAL_ROLL)
         else:
             state.roll = target
         arm = multiply(swing, about_x(state.roll))
@@ -157,8 +161,11 @@ class ArmSolver:
         if abs(state.measured) > _REWRAP:
             state.measured -= 2 * pi if state.measured > 0 else -2 * pi
         target = min(max(state.measured, -_MAX_FOREARM), _MAX_FOREARM)
-        state.shown += min(max(target - state.shown, -self._step), self._step)
+        state.shown += self._stepped(target - state.shown)
         return state.shown
+
+    def _stepped(self, change: float) -> float:
+        return min(max(change, -self._step), self._step)
 
 
 class HandFrame:

@@ -4,7 +4,7 @@ Vectors are relative to the hand, in VRM 1.0 axes: at rest the four fingers lie
 along X, palms face down and the thumb points 45 degrees forward.
 """
 
-from math import asin, atan2, pi, radians
+from math import asin, atan2, copysign, hypot, pi, radians
 
 from streamer.rotation import (
     Quaternion,
@@ -16,6 +16,7 @@ from streamer.rotation import (
     rotate,
     unit,
     unrotate,
+    wrapped,
 )
 
 FLEXION = (radians(-20), radians(90))
@@ -25,10 +26,10 @@ DISTAL_PART = 2 / 3
 THUMB_CONE = radians(55)
 _THUMB_CENTRE = (0.8, -0.28, 0.53)  # left; where thumbs of real hands are on average
 THUMB_FLEXION = (0.0, radians(60))
-THUMB_TIP_FLEXION = (0.0, radians(80))
 
 # Flexion in degrees of relaxed fingers (index, middle, little, ring): first, second phalanx.
 _RELAXED = ((16.0, 22.0), (22.0, 28.0), (30.0, 34.0), (26.0, 32.0))
+_EASY = radians(20)
 _RELAXED_THUMB = (10.0, 12.0, 10.0)
 
 Finger = tuple[Quaternion, Quaternion, Quaternion]
@@ -53,26 +54,23 @@ class FingerSolver:
     def finger(self, first: Vector, second: Vector) -> Finger:
         """Return the local rotations of one finger from its two known phalanges."""
         flexion, spread = self._angles(first)
-        free = multiply(about(self._flex, flexion), about(self._spread, spread))
-        bend, _ = self._angles(unrotate(free, second))
-        flexion = _clamped(_opened(flexion), FLEXION)
         spread = _clamped(spread, (-SPREAD, SPREAD))
-        bend = _clamped(_opened(bend), MIDDLE_FLEXION)
-        return (
-            multiply(about(self._flex, flexion), about(self._spread, spread)),
-            about(self._flex, bend),
-            about(self._flex, DISTAL_PART * bend),
+        knuckle = multiply(
+            about(self._flex, _folded(flexion, FLEXION)), about(self._spread, spread)
         )
+        bend, _ = self._angles(unrotate(knuckle, second))
+        bend = _folded(bend, MIDDLE_FLEXION)
+        return (knuckle, about(self._flex, bend), about(self._flex, DISTAL_PART * bend))
 
     def thumb(self, first: Vector, second: Vector) -> Finger:
         """Return the local rotations of the thumb from its two known phalanges."""
         free = between(self._thumb, first)
-        bend = _clamped(self._thumb_bend(unrotate(free, second)), THUMB_FLEXION)
+        bend = _folded(self._thumb_bend(unrotate(free, second)), THUMB_FLEXION)
         inside = rotate(limited(between(self._thumb_centre, first), THUMB_CONE), self._thumb_centre)
         return (
             between(self._thumb, inside),
             about(self._thumb_flex, bend),
-            about(self._thumb_flex, _clamped(DISTAL_PART * bend, THUMB_TIP_FLEXION)),
+            about(self._thumb_flex, DISTAL_PART * bend),
         )
 
     def relaxed(self, openness: float) -> tuple[Finger, Finger, Finger, Finger, Finger]:
@@ -92,8 +90,14 @@ class FingerSolver:
         )
 
     def _angles(self, v: Vector) -> tuple[float, float]:
-        """Return flexion and spread of a direction; spread is positive to the front."""
-        return atan2(-v[1], self._sign * v[0]), asin(max(-1.0, min(1.0, v[2])))
+        """Return flexion and spread of a direction; spread is positive to the front.
+
+        A finger that points sideways has no flexion: towards there it relaxes.
+        """
+        along, down = self._sign * v[0], -v[1]
+        sure = _clamped((hypot(along, down) - 0.2) / 0.4, (0.0, 1.0))
+        flexion = sure * atan2(down, along) if sure > 0 else 0.0
+        return flexion + (1 - sure) * _EASY, asin(_clamped(v[2], (-1.0, 1.0)))
 
     def _thumb_bend(self, v: Vector) -> float:
         """Return by how much a direction is bent about the thumb's hinge."""
@@ -107,9 +111,17 @@ class FingerSolver:
         return atan2(side, along)
 
 
-def _opened(angle: float) -> float:
-    """Return a flexion in -135 to 225 degrees: past 180 a finger is curled, not bent back."""
-    return angle + 2 * pi if angle < radians(-135) else angle
+def _folded(angle: float, limits: tuple[float, float]) -> float:
+    """Return an angle within limits, without a jump anywhere round the circle.
+
+    Beyond a limit that limit holds; opposite to the range, where no finger can
+    be and only noise gets, one limit passes over into the other.
+    """
+    low, high = limits
+    middle, half = (low + high) / 2, (high - low) / 2
+    away = wrapped(angle - middle)
+    beyond = max(abs(away) - (pi - half), 0.0)
+    return middle + copysign(min(abs(away), half) - beyond, away)
 
 
 def _clamped(x: float, limits: tuple[float, float]) -> float:

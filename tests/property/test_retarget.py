@@ -15,6 +15,7 @@ from streamer.humanoid import BONE_INDEX, BONES
 from streamer.retarget import Retargeter
 from streamer.retarget_fingers import FLEXION, MIDDLE_FLEXION, SPREAD, THUMB_FLEXION
 from streamer.retarget_inverse import directions_from
+from streamer.rotation import slerp_all
 from streamer.skeleton import BUILT_IN, Skeleton, load_skeleton
 
 UPPER = load_skeleton("upper_body")
@@ -94,7 +95,7 @@ def degrees_apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def test_directions_come_back_from_the_rotations(seed: int) -> None:
     directions = any_directions(seed)[0]
     seen = directions_from(Retargeter(UPPER)(directions).rotations, UPPER)
-    np.testing.assert_allclose(seen[EXACT], directions[EXACT], atol=1e-4)  # measured 2e-6
+    np.testing.assert_allclose(seen[EXACT], directions[EXACT], atol=1e-4)  # measured 7e-7
 
 
 @settings(max_examples=60, deadline=None)
@@ -103,10 +104,9 @@ def test_every_vector_of_a_possible_pose_comes_back(seed: int) -> None:
     rotations = anatomical(seed)
     directions = directions_from(rotations, UPPER)
     seen = directions_from(Retargeter(UPPER)(directions).rotations, UPPER)
-    # measured 0.07 degrees, at the knuckles: palm normal and fingers are 1.3 degrees off
-    # square at rest, so the palm is followed but for that
     apart = np.degrees(np.arccos(np.clip((seen * directions).sum(-1), -1, 1)))
-    assert apart.max() < 0.2, UPPER.vector_names[int(apart.argmax())]
+    # measured 0.04 degrees, which is float32's arccos near 1
+    assert apart.max() < 0.1, UPPER.vector_names[int(apart.argmax())]
 
 
 @settings(max_examples=60, deadline=None)
@@ -117,7 +117,8 @@ def test_rotations_of_a_possible_pose_come_back(seed: int) -> None:
     got = Retargeter(UPPER)(directions_from(rotations, UPPER)).rotations
     apart = degrees_apart(rotations, got)
     thumbs = np.array(["Thumb" in bone for bone in BONES])
-    assert apart[~thumbs].max() < 0.3, BONES[int(np.argmax(apart * ~thumbs))]
+    # measured 0.0002 degrees over 300 seeds
+    assert apart[~thumbs].max() < 0.01, BONES[int(np.argmax(apart * ~thumbs))]
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -174,22 +175,24 @@ def test_fingers_stay_within_their_limits(seed: int) -> None:
             assert turn.magnitude() <= THUMB_FLEXION[1] + slack
 
 
-def test_no_rotation_jumps_while_directions_move_slowly() -> None:
-    """Random walks near real poses: no bone turns faster than its vectors explain.
+@settings(max_examples=20, deadline=None)
+@given(SEEDS)
+def test_no_rotation_jumps_between_possible_poses(seed: int) -> None:
+    """From pose to pose in two thirds of a second, every vector shaken by 3 degrees.
 
-    A flip of an arm would show as 90 degrees and more in a frame. Measured 31
-    degrees, of a forearm's roll.
+    A flip shows as a half turn in one frame. Measured over 150 seeds: 24 degrees at
+    most, of an upper arm.
     """
-    rng = np.random.default_rng(11)
-    worst = 0.0
-    for _ in range(10):
-        retargeter, before = Retargeter(UPPER), None
-        pose, speed = UPPER.mean.copy(), np.zeros_like(UPPER.mean)
-        for _ in range(80):
-            speed = 0.8 * speed + 0.02 * rng.normal(size=pose.shape)
-            pose = pose + speed + 0.05 * (UPPER.mean - pose)
-            rotations = retargeter(pose.astype(np.float32)).rotations
+    rng = np.random.default_rng(seed)
+    retargeter, before = Retargeter(UPPER), None
+    for start in range(3):
+        a, b = anatomical(seed + start), anatomical(seed + start + 1)
+        for t in np.arange(0, 1, 0.1):
+            directions = directions_from(slerp_all(a, b, float(t)), UPPER)
+            noise = rng.normal(size=directions.shape) * np.radians(3) / 3**0.5
+            shaken = (directions + noise).astype(np.float32)
+            rotations = retargeter(shaken).rotations
             if before is not None:
-                worst = max(worst, float(degrees_apart(before, rotations).max()))
+                apart = degrees_apart(before, rotations)
+                assert apart.max() < 45, BONES[int(apart.argmax())]
             before = rotations
-    assert worst < 60
