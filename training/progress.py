@@ -1,44 +1,28 @@
-"""The one progress helper of long jobs: a bar in a terminal, plain lines elsewhere."""
+"""Progress of long jobs: a bar in a terminal, plain lines elsewhere."""
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import track as rich_track
+
+T = TypeVar("T")
+
+_LINE_SECONDS = 10.0
 
 
-@contextmanager
-def progress(label: str, total: int, *, start: int = 0) -> Iterator[Callable[[str], None]]:
-    """Yield `advance(note)`, to be called once per finished item."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-        )
-
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-        )
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task(label, total=total, completed=start, note="")
-            yield lambda note="": bar.update(task, advance=1, note=note)
+def track(items: Iterable[T], total: int, label: str) -> Iterator[T]:
+    """Yield the items and show on standard error how far they have come."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        yield from rich_track(items, description=label, total=total, console=console)
         return
-    began = last = time.monotonic()
-    done = start
-
-    def advance(note: str = "") -> None:
-        nonlocal done, last
-        done += 1
+    began = shown = time.monotonic()
+    for done, item in enumerate(items, 1):
+        yield item
         now = time.monotonic()
-        if now - last >= 10 or done == total:
-            last = now
-            print(f"{label} {done}/{total} {now - began:.0f} s {note}", file=sys.stderr, flush=True)
-
-    yield advance
+        if now - shown >= _LINE_SECONDS or done == total:
+            shown = now
+            print(f"{label}: {done}/{total} after {now - began:.0f} s", file=sys.stderr, flush=True)
