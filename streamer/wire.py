@@ -375,7 +375,11 @@ def _array(values: Any, rows: int, columns: int) -> Float32:
     array = np.asarray(values)
     if array.shape != (rows * columns,) or array.dtype.kind not in "if":
         raise ValueError(f"expected {rows * columns} numbers, got {array.dtype} {array.shape}")
-    return array.astype(np.float32).reshape(rows, columns)
+    with np.errstate(over="ignore"):
+        single = array.astype(np.float32).reshape(rows, columns)
+    if not np.isfinite(single).all():
+        raise ValueError("a number is too large for float32")
+    return single
 
 
 def _optional(message: Mapping[str, Any], key: str, rows: int) -> Float32 | None:
