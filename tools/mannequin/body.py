@@ -56,7 +56,7 @@ def sweater() -> Field:
     yoke = sdf.cone((0.02, 1.395, -0.008), (0.145, 1.39, -0.004), 0.062, 0.062)
     arm = sdf.union(
         sdf.cone((0.15, 1.392, -0.002), (0.42, 1.395, 0.0), 0.061, 0.05),
-        sdf.cone((0.42, 1.395, 0.0), (0.645, 1.395, 0.0), 0.05, 0.04),
+        sdf.cone((0.42, 1.395, 0.0), (0.618, 1.395, 0.0), 0.05, 0.0415),
         k=0.02,
     )
     limbs = sdf.mirrored(sdf.union(yoke, arm, k=0.03))
@@ -74,8 +74,10 @@ def trim() -> Field:
 
 def cuff() -> Field:
     """The left cuff."""
-    a, b = (0.628, 1.395, 0.0), (0.652, 1.395, 0.0)
-    return sdf.cone(a, b, 0.043, 0.0415)
+    tube = sdf.cone((0.55, 1.395, 0.0), (0.75, 1.395, 0.0), 0.0475, 0.0435)
+    near = sdf.half_space((0.614, 1.395, 0.0), (-1, 0, 0))
+    far = sdf.half_space((0.668, 1.395, 0.0), (1, 0, 0))
+    return sdf.intersection(sdf.intersection(tube, near, k=0.014), far, k=0.014)
 
 
 def trousers() -> Field:
@@ -112,11 +114,15 @@ def soles() -> Field:
 
 def hand() -> Field:
     """The left hand with its wrist."""
-    wrist = WORLD["leftHand"]
-    palm = sdf.box(tuple(wrist + [0.05, -0.003, -0.005]), (0.043, 0.0125, 0.038), 0.0125)
-    heel = sdf.ellipsoid(tuple(wrist + [0.026, -0.006, -0.004]), (0.034, 0.0165, 0.032))
-    pad = sdf.cone(wrist + [0.02, -0.01, 0.018], wrist + [0.05, -0.009, 0.041], 0.0155, 0.0125)
-    joint = sdf.cone(wrist + [-0.045, 0, 0], wrist + [0.012, 0, 0], 0.0275, 0.0245)
+
+    def at(x: float, y: float, z: float) -> tuple[float, float, float]:
+        wrist = WORLD["leftHand"]
+        return (float(wrist[0]) + x, float(wrist[1]) + y, float(wrist[2]) + z)
+
+    palm = sdf.box(at(0.05, -0.003, -0.005), (0.043, 0.0125, 0.038), 0.0125)
+    heel = sdf.ellipsoid(at(0.026, -0.006, -0.004), (0.034, 0.0165, 0.032))
+    pad = sdf.cone(at(0.02, -0.01, 0.018), at(0.05, -0.009, 0.041), 0.0155, 0.0125)
+    joint = sdf.cone(at(-0.045, 0, 0), at(0.012, 0, 0), 0.0275, 0.0245)
     shape = sdf.union(palm, heel, k=0.02)
     shape = sdf.union(shape, joint, k=0.03)
     shape = sdf.union(shape, pad, k=0.016)

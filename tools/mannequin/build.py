@@ -112,27 +112,27 @@ def _bodies() -> list[Part]:
             )
         )  # fmt: skip
 
-    mesh = mesh_field(head, (-0.145, 1.405, -0.145), (0.145, 1.83, 0.155), 0.0095)
+    mesh = mesh_field(head, (-0.145, 1.405, -0.145), (0.145, 1.83, 0.155), 0.0112)
     add(mesh, rig.head_weights(mesh.points), SKIN, _blush(mesh.points))
-    mesh = mesh_field(hair, (-0.155, 1.54, -0.17), (0.155, 1.87, 0.15), 0.012)
+    mesh = mesh_field(hair, (-0.155, 1.54, -0.17), (0.155, 1.87, 0.15), 0.0145)
     add(mesh, {"head": np.ones(len(mesh.points))}, HAIR)
-    mesh = mesh_field(sweater, (-0.71, 0.85, -0.135), (0.71, 1.475, 0.135), 0.016)
+    mesh = mesh_field(sweater, (-0.71, 0.85, -0.135), (0.71, 1.475, 0.135), 0.0185)
     add(mesh, rig.torso_weights(mesh.points), SWEATER)
-    mesh = mesh_field(body.trim(), (-0.18, 0.86, -0.14), (0.18, 1.5, 0.14), 0.0105)
+    mesh = mesh_field(body.trim(), (-0.18, 0.86, -0.14), (0.18, 1.5, 0.14), 0.012)
     low = mesh.points[:, 1] < 1.2
     chain = rig.spine_weights(mesh.points)
     collar = rig.head_weights(mesh.points)
     weights = {k: np.where(low, chain.get(k, 0.0), collar.get(k, 0.0)) for k in chain | collar}
     add(mesh, weights, TRIM)
-    mesh = mesh_field(trousers, (-0.21, 0.05, -0.13), (0.21, 1.04, 0.13), 0.021)
+    mesh = mesh_field(trousers, (-0.21, 0.05, -0.13), (0.21, 1.04, 0.13), 0.027)
     add(mesh, rig.leg_weights(mesh.points), TROUSERS)
     for shape, material in ((body.shoes(), SHOES), (body.soles(), SOLES)):
-        mesh = mesh_field(shape, (-0.18, -0.01, -0.11), (0.18, 0.165, 0.2), 0.014)
+        mesh = mesh_field(shape, (-0.18, -0.01, -0.11), (0.18, 0.165, 0.2), 0.0165)
         add(mesh, rig.shoe_weights(mesh.points), material)
-    left = mesh_field(hand, (0.618, 1.33, -0.07), (0.9, 1.43, 0.115), (0.0053, 0.0035, 0.0032))
+    left = mesh_field(hand, (0.618, 1.33, -0.07), (0.9, 1.43, 0.115), (0.0068, 0.0038, 0.0036))
     inside = left.points[:, 0] > 0.6185
     assert inside.all()
-    cuff = mesh_field(body.cuff(), (0.57, 1.34, -0.06), (0.71, 1.45, 0.06), 0.0105)
+    cuff = mesh_field(body.cuff(), (0.59, 1.335, -0.065), (0.69, 1.455, 0.065), 0.0095)
     for side, sign in (("left", 1.0), ("right", -1.0)):
         mesh = _reflected(left, sign)
         add(mesh, rig.hand_weights(side, mesh.points), SKIN)

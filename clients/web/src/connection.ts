@@ -1,0 +1,157 @@
+// One WebSocket to the engine that comes back by itself.
+
+import { backoffMs } from "./backoff";
+import {
+  decodeFrame,
+  decodeText,
+  ProtocolError,
+  SUBPROTOCOL,
+  UPLOAD_CHUNK_BYTES,
+  type Frame,
+  type Hello,
+  type StreamEvent,
+} from "./protocol";
+
+export type Link = "connecting" | "open" | "waiting";
+
+export interface Listener {
+  link(state: Link): void;
+  hello(hello: Hello): void;
+  frame(frame: Frame, at: number): void;
+  event(event: StreamEvent): void;
+  problem(message: string): void;
+}
+
+const SILENCE_MS = 12_000; // pings are answered: a socket this quiet is dead
+const PING_MS = 4_000;
+const BUFFERED_BYTES = 1 << 20;
+
+interface Pending {
+  bytes: Uint8Array<ArrayBuffer>;
+  done(): void;
+  failed(error: Error): void;
+}
+
+export class Connection {
+  private socket: WebSocket | null = null;
+  private hello: Hello | null = null;
+  private attempt = 0;
+  private heard = 0;
+  private pings = 0;
+  private retry = 0;
+  private upload: Pending | null = null;
+
+  constructor(
+    private readonly url: string,
+    private readonly listener: Listener,
+  ) {}
+
+  /** Connect now, and again whenever the connection is lost. */
+  start(): void {
+    this.open();
+    setInterval(() => this.check(), PING_MS);
+  }
+
+  /** Send a checked .vrm; resolves when the engine has taken it, rejects with its reason. */
+  async send(name: string, bytes: Uint8Array<ArrayBuffer>, sha256: string): Promise<void> {
+    if (this.socket?.readyState !== WebSocket.OPEN) throw new Error("the engine is not connected");
+    if (this.upload) throw new Error("another avatar is being uploaded");
+    return new Promise((done, failed) => {
+      this.upload = { bytes, done, failed };
+      this.say({ type: "avatar", name, size: bytes.length, sha256 });
+    });
+  }
+
+  private open(): void {
+    clearTimeout(this.retry);
+    this.listener.link("connecting");
+    const socket = new WebSocket(this.url, SUBPROTOCOL);
+    socket.binaryType = "arraybuffer";
+    this.socket = socket;
+    this.heard = performance.now();
+    socket.onmessage = (message: MessageEvent<string | ArrayBuffer>) => {
+      const at = performance.now() / 1000;
+      this.heard = performance.now();
+      try {
+        if (typeof message.data === "string") this.text(message.data);
+        else this.binary(message.data, at);
+      } catch (error) {
+        if (!(error instanceof ProtocolError || error instanceof SyntaxError)) throw error;
+        this.listener.problem(error.message);
+        socket.close(4000, "protocol error");
+      }
+    };
+    socket.onclose = () => {
+      if (this.socket !== socket) return;
+      this.socket = null;
+      this.hello = null;
+      this.upload?.failed(new Error("the connection was lost during the upload"));
+      this.upload = null;
+      this.listener.link("waiting");
+      this.retry = window.setTimeout(() => this.open(), backoffMs(this.attempt++, Math.random));
+    };
+  }
+
+  private check(): void {
+    const socket = this.socket;
+    if (!socket) return;
+    if (performance.now() - this.heard > SILENCE_MS) {
+      // A dead peer never answers a close either: give the socket up.
+      socket.close();
+      socket.onclose?.(new CloseEvent("close"));
+    } else if (socket.readyState === WebSocket.OPEN && this.hello) {
+      this.say({ type: "ping", id: this.pings++ });
+    }
+  }
+
+  private binary(data: ArrayBuffer, at: number): void {
+    if (!this.hello) throw new ProtocolError("a frame came before the hello");
+    const frame = decodeFrame(data, this.hello);
+    this.say({ type: "ack", seq: frame.seq });
+    this.listener.frame(frame, at);
+  }
+
+  private text(text: string): void {
+    const message = decodeText(text);
+    switch (message.type) {
+      case "hello":
+        this.attempt = 0;
+        this.hello = message.hello;
+        this.listener.link("open");
+        this.listener.hello(message.hello);
+        break;
+      case "event":
+        this.listener.event(message.event);
+        break;
+      case "error":
+        this.listener.problem(message.message);
+        break;
+      case "upload":
+        void this.uploading(message.state, message.message);
+        break;
+      case "other":
+        break;
+    }
+  }
+
+  private async uploading(state: "ready" | "done" | "refused", reason: string): Promise<void> {
+    const { upload, socket } = this;
+    if (!upload || !socket) return;
+    if (state === "ready") {
+      for (let at = 0; at < upload.bytes.length; at += UPLOAD_CHUNK_BYTES) {
+        // Frames and their acknowledgements go on between the chunks.
+        while (socket.bufferedAmount > BUFFERED_BYTES) await new Promise((go) => setTimeout(go, 10));
+        if (this.upload !== upload || socket.readyState !== WebSocket.OPEN) return;
+        socket.send(upload.bytes.subarray(at, at + UPLOAD_CHUNK_BYTES));
+      }
+      return;
+    }
+    this.upload = null;
+    if (state === "done") upload.done();
+    else upload.failed(new Error(reason));
+  }
+
+  private say(message: Record<string, unknown>): void {
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
+  }
+}

@@ -1,0 +1,213 @@
+// The engine's stream as clients see it; `clients/PROTOCOL.md` describes it.
+
+export const PROTOCOL = "gesture.v1";
+export const SUBPROTOCOL = "gesture.v1.bin";
+export const MAX_AVATAR_BYTES = 100 * 1024 * 1024;
+export const UPLOAD_CHUNK_BYTES = 192 * 1024;
+
+export type VoiceState = "idle" | "listening" | "speaking";
+
+export interface AvatarInfo {
+  name: string;
+  sha256: string;
+  url: string;
+  custom: boolean;
+}
+
+export interface Latency {
+  algorithmic: number;
+  compute: number;
+  mic_to_wire: number;
+  visible: number;
+}
+
+export interface Hello {
+  version: string;
+  session: string;
+  model: string;
+  backend: string;
+  fps: number;
+  sampleRate: number;
+  bones: string[];
+  parents: number[];
+  joints: string[];
+  directions: string[];
+  latency: Latency;
+  avatar: AvatarInfo | null;
+}
+
+/** One pose: xyzw rotations of every bone in a row, hips offset in metres. */
+export interface Frame {
+  seq: number;
+  index: number;
+  sample: number;
+  state: VoiceState;
+  reset: boolean;
+  root: Float32Array;
+  rotations: Float32Array;
+}
+
+export interface StreamEvent {
+  kind: string;
+  sample: number;
+  data: Record<string, unknown>;
+}
+
+export type TextMessage =
+  | { type: "hello"; hello: Hello }
+  | { type: "event"; event: StreamEvent }
+  | { type: "upload"; state: "ready" | "done" | "refused"; received: number; message: string }
+  | { type: "error"; code: number; message: string }
+  | { type: "other" };
+
+export class ProtocolError extends Error {}
+
+const HEADER_BYTES = 36;
+const MAGIC = 0x46545347; // "GSTF", little-endian
+const STATES: readonly VoiceState[] = ["idle", "listening", "speaking"];
+const RESET = 1;
+const POSITIONS = 2;
+const DIRECTIONS = 4;
+
+/** Read a binary frame of a stream that `hello` announced. */
+export function decodeFrame(data: ArrayBuffer, hello: Hello): Frame {
+  if (data.byteLength < HEADER_BYTES) {
+    throw new ProtocolError(`frame of ${data.byteLength} bytes, its header has ${HEADER_BYTES}`);
+  }
+  const view = new DataView(data);
+  if (view.getUint32(0, true) !== MAGIC || view.getUint8(4) !== 1) {
+    throw new ProtocolError("binary message is no GSTF 1 frame");
+  }
+  const flags = view.getUint8(5);
+  const state = STATES[view.getUint8(6)];
+  if (state === undefined) throw new ProtocolError(`voice state ${view.getUint8(6)}`);
+  const rotations = hello.bones.length * 4;
+  const values =
+    rotations +
+    (flags & POSITIONS ? hello.joints.length * 3 : 0) +
+    (flags & DIRECTIONS ? hello.directions.length * 3 : 0);
+  if (data.byteLength !== HEADER_BYTES + 4 * values) {
+    throw new ProtocolError(
+      `frame of ${data.byteLength} bytes, its flags and hello say ${HEADER_BYTES + 4 * values}`,
+    );
+  }
+  const frame: Frame = {
+    state,
+    reset: (flags & RESET) !== 0,
+    seq: view.getUint32(8, true),
+    index: view.getUint32(12, true),
+    sample: Number(view.getBigUint64(16, true)),
+    root: floats(view, 24, 3),
+    rotations: floats(view, HEADER_BYTES, rotations),
+  };
+  if (!frame.rotations.every(Number.isFinite) || !frame.root.every(Number.isFinite)) {
+    throw new ProtocolError(`frame ${frame.index} is not finite`);
+  }
+  return frame;
+}
+
+/** Read a text message; unknown types are `other`, so that newer engines work. */
+export function decodeText(text: string): TextMessage {
+  const message: unknown = JSON.parse(text);
+  if (!isRecord(message)) throw new ProtocolError("message is not a JSON object");
+  switch (message["type"]) {
+    case "hello":
+      return { type: "hello", hello: decodeHello(message) };
+    case "event": {
+      const { type: _, event, sample, ...data } = message;
+      return { type: "event", event: { kind: String(event), sample: Number(sample), data } };
+    }
+    case "upload": {
+      const state = message["state"];
+      if (state !== "ready" && state !== "done" && state !== "refused") {
+        throw new ProtocolError(`upload state ${String(state)}`);
+      }
+      const received = Number(message["received"]);
+      return { type: "upload", state, received, message: String(message["message"] ?? "") };
+    }
+    case "error":
+      return {
+        type: "error",
+        code: Number(message["code"]),
+        message: String(message["message"] ?? ""),
+      };
+    default:
+      return { type: "other" };
+  }
+}
+
+/** Read what a hello or an `avatar` event says of the avatar; null if it says nothing. */
+export function decodeAvatar(value: unknown): AvatarInfo | null {
+  if (!isRecord(value) || typeof value["url"] !== "string") return null;
+  return {
+    name: String(value["name"] ?? "avatar"),
+    sha256: String(value["sha256"] ?? value["url"]),
+    url: value["url"],
+    custom: value["custom"] === true,
+  };
+}
+
+/**
+ * Read latencies in ms, of a hello (`compute`) or a `latency` event (`compute_ms`);
+ * what is missing stays as in `last`.
+ */
+export function decodeLatency(value: unknown, last: Latency): Latency {
+  const source = isRecord(value) ? value : {};
+  const pick = (key: keyof Latency): number => {
+    const entry = source[key] ?? source[`${key}_ms`];
+    return typeof entry === "number" && Number.isFinite(entry) ? entry : last[key];
+  };
+  return {
+    algorithmic: pick("algorithmic"),
+    compute: pick("compute"),
+    mic_to_wire: pick("mic_to_wire"),
+    visible: pick("visible"),
+  };
+}
+
+function decodeHello(message: Record<string, unknown>): Hello {
+  if (message["protocol"] !== PROTOCOL) {
+    throw new ProtocolError(
+      `the engine speaks ${String(message["protocol"])}, this page ${PROTOCOL}; reload the page`,
+    );
+  }
+  const fps = Number(message["fps"]);
+  const sampleRate = Number(message["sample_rate"]);
+  const bones = names(message["bones"]);
+  if (!(fps > 0) || !(sampleRate > 0) || bones.length === 0) {
+    throw new ProtocolError("hello without fps, sample rate or bones");
+  }
+  const unknown = { algorithmic: NaN, compute: NaN, mic_to_wire: NaN, visible: NaN };
+  return {
+    version: String(message["version"]),
+    session: String(message["session"]),
+    model: String(message["model"]),
+    backend: String(message["backend"]),
+    fps,
+    sampleRate,
+    bones,
+    parents: numbers(message["parents"]),
+    joints: names(message["joints"]),
+    directions: names(message["directions"]),
+    latency: decodeLatency(message["latency_ms"], unknown),
+    avatar: decodeAvatar(message["avatar"]),
+  };
+}
+
+function names(value: unknown): string[] {
+  return Array.isArray(value) ? value.map(String) : [];
+}
+
+function numbers(value: unknown): number[] {
+  return Array.isArray(value) ? value.map(Number) : [];
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function floats(view: DataView, offset: number, count: number): Float32Array {
+  const values = new Float32Array(count);
+  for (let i = 0; i < count; i++) values[i] = view.getFloat32(offset + 4 * i, true);
+  return values;
+}

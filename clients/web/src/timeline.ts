@@ -1,0 +1,79 @@
+// The last frames of the stream, and the pose between two of them.
+
+import { Quaternion } from "three";
+import type { Frame, VoiceState } from "./protocol";
+
+const KEPT = 32;
+
+/** A pose to write into: xyzw rotations of every bone in a row, hips offset. */
+export interface Pose {
+  rotations: Float32Array;
+  root: Float32Array;
+}
+
+export function newPose(bones: number): Pose {
+  const rotations = new Float32Array(bones * 4);
+  for (let i = 3; i < rotations.length; i += 4) rotations[i] = 1;
+  return { rotations, root: new Float32Array(3) };
+}
+
+export function copyPose(into: Pose, from: Pose): void {
+  into.rotations.set(from.rotations);
+  into.root.set(from.root);
+}
+
+/** Write the pose a part `t` of the way from `a` to `b` (by slerp) into `into`. */
+export function blendPoses(into: Pose, a: Pose, b: Pose, t: number): void {
+  for (let i = 0; i < into.rotations.length; i += 4) {
+    Quaternion.slerpFlat(
+      into.rotations as unknown as number[], i,
+      a.rotations as unknown as number[], i,
+      b.rotations as unknown as number[], i, t,
+    );
+  }
+  for (let i = 0; i < 3; i++) into.root[i] = a.root[i]! + (b.root[i]! - a.root[i]!) * t;
+}
+
+/** Frames by sample index, oldest first; gaps are bridged, old frames forgotten. */
+export class Timeline {
+  private frames: Frame[] = [];
+
+  get newest(): Frame | undefined {
+    return this.frames[this.frames.length - 1];
+  }
+
+  clear(): void {
+    this.frames = [];
+  }
+
+  /** Take a frame; one that is not newer than the last is ignored. */
+  push(frame: Frame): void {
+    if (this.newest && frame.sample <= this.newest.sample) return;
+    this.frames.push(frame);
+    if (this.frames.length > KEPT) this.frames.shift();
+  }
+
+  /**
+   * Write the pose at `sample` into `into`, held at both ends.
+   *
+   * Returns the voice state there and `starved`: how many samples past the
+   * newest frame we are, 0 while inside. Null while there is no frame.
+   */
+  sample(sample: number, into: Pose): { state: VoiceState; starved: number } | null {
+    const newest = this.newest;
+    const oldest = this.frames[0];
+    if (!newest || !oldest) return null;
+    if (sample >= newest.sample || sample <= oldest.sample) {
+      const held = sample >= newest.sample ? newest : oldest;
+      copyPose(into, held);
+      return { state: held.state, starved: Math.max(0, sample - newest.sample) };
+    }
+    let i = this.frames.length - 1;
+    while (this.frames[i - 1]!.sample > sample) i--;
+    const a = this.frames[i - 1]!;
+    const b = this.frames[i]!;
+    if (b.reset) copyPose(into, a);
+    else blendPoses(into, a, b, (sample - a.sample) / (b.sample - a.sample));
+    return { state: b.state, starved: 0 };
+  }
+}
