@@ -284,7 +284,7 @@ def test_a_pickle_that_calls_is_refused_by_name(
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
 def test_every_pickle_protocol_is_refused_alike(tmp_path: Path, protocol: int) -> None:
     path = as_zip(tmp_path / "evil.bin", pickle.dumps(Reduced(os.system, ("true",)), protocol))
-    with pytest.raises(ArtifactError, match="refused: the file asks for '.*system'"):
+    with pytest.raises(ArtifactError, match=r"refused: the file asks for '.*system'"):
         read_checkpoint(path)
 
 
