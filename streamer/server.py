@@ -27,6 +27,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 from websockets.typing import Subprotocol
 
+from streamer.avatar import read_avatar
 from streamer.clock import Clock
 from streamer.errors import GestureError, ProtocolError, UsageError
 from streamer.metrics import Metrics, open_metrics
@@ -94,9 +95,9 @@ class Server:
         config: ServerConfig,
         *,
         hello: Callable[[], Hello],
-        check_avatar: Callable[[Path], object],
         open_session: OpenSession | None = None,
         inputs: LocalInputs | None = None,
+        check_avatar: Callable[[Path], object] = read_avatar,
         metrics: Metrics | None = None,
         clock: Clock = time.perf_counter,
     ) -> None:

@@ -7,7 +7,7 @@ import struct
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +121,32 @@ async def viewer(
     subprotocols = [subprotocol] if subprotocol else None
     async with connect(ws_url(url), subprotocols=subprotocols, **options) as ws:
         yield ws, json.loads(await soon(ws.recv()))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP response, header names in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+async def fetch(
+    url: str, path: str = "", *, method: str = "GET", headers: dict[str, str] | None = None
+) -> Answer:
+    """Send one HTTP request as it stands: no normalising of paths, no redirects."""
+    authority = url.removeprefix("http://").rstrip("/")
+    host, port = authority.rsplit(":", 1)
+    reader, writer = await asyncio.open_connection(host, int(port))
+    fields = {"Host": authority, **(headers or {})}
+    lines = [f"{method} /{path} HTTP/1.1", *(f"{k}: {v}" for k, v in fields.items()), "", ""]
+    writer.write("\r\n".join(lines).encode())
+    head, _, body = (await soon(reader.read())).partition(b"\r\n\r\n")
+    writer.close()
+    status, *rest = head.decode().split("\r\n")
+    pairs = (line.split(": ", 1) for line in rest)
+    return Answer(int(status.split()[1]), {k.lower(): v for k, v in pairs}, body)
 
 
 async def soon(awaitable: Any, seconds: float = 5.0) -> Any:
