@@ -58,7 +58,8 @@ class AudioFile:
         rate = self._sound.samplerate
         mixer = StrongestChannel(rate)
         resampler = None if rate == SAMPLE_RATE else soxr.ResampleStream(rate, SAMPLE_RATE, 1)
-        self._sound.seek(0)
+        if self._sound.tell():
+            self._sound.seek(0)
         read = 0
         while len(block := self._read(round(rate * _BLOCK_S), read)):
             read += len(block)
@@ -67,8 +68,8 @@ class AudioFile:
                 [mixer.mix(block[i : i + step]) for i in range(0, len(block), step)]
             )
             yield _limit(mono if resampler is None else resampler.resample_chunk(mono))
-        # A header may be a frame of the codec off, no more.
-        if read < 0.99 * self._sound.frames - rate / 10:
+        # A header may be a frame of the codec off; an MP3 may only estimate its length.
+        if self._sound.format != "MP3" and read < 0.99 * self._sound.frames - rate / 10:
             raise InputError(
                 f"{self.path}: ends after {read / rate:.1f} of {self.seconds:.1f} s; "
                 "the file is cut off or damaged, copy it again"
@@ -169,6 +170,13 @@ class FileSource:
         return self._clock() if self._pacer is None else await self._pacer.until(sample)
 
 
+class _ForwardFile(soundfile.SoundFile):
+    """Reads straight on; soundfile seeks after every read, which garbles MP3 and OGG."""
+
+    def seekable(self) -> bool:
+        return False
+
+
 def _open(path: Path) -> soundfile.SoundFile:
     if path.is_dir():
         raise InputError(f"{path}: is a folder; give an audio file")
@@ -181,7 +189,7 @@ def _open(path: Path) -> soundfile.SoundFile:
     if empty:
         raise InputError(f"{path}: the file is empty; give an audio file")
     try:
-        return soundfile.SoundFile(path)
+        return _ForwardFile(path)
     except soundfile.LibsndfileError as error:
         raise InputError(
             f"{path}: not an audio file that can be read ({error.error_string.rstrip('.')}); "

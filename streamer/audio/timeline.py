@@ -82,19 +82,17 @@ class CaptureTimeline:
     def audio(self, samples: Float32, captured_at: float, now: float) -> Iterator[AudioChunk]:
         """Yield what a piece of audio adds; `captured_at` belongs to its last sample."""
         self._arrived = now
-        if now < self._settled_at:
-            ahead = captured_at - self._reach - len(samples) / SAMPLE_RATE
-            if ahead < -_TOLERANCE_S:
-                late = min(len(samples), round(-ahead * SAMPLE_RATE))
-                self.late += late
-                samples = samples[late:]
-            elif ahead > _TOLERANCE_S and self._filling:
-                yield from self._silence(round(ahead * SAMPLE_RATE))
+        settling = now < self._settled_at
+        ahead = captured_at - self._reach - len(samples) / SAMPLE_RATE
+        if settling and ahead < -_TOLERANCE_S:
+            late = min(len(samples), round(-ahead * SAMPLE_RATE))
+            self.late += late
+            samples = samples[late:]
             if not len(samples):
                 return
-            self._reach += len(samples) / SAMPLE_RATE
-        else:
-            self._reach = captured_at
+        elif ahead > (_TOLERANCE_S if self._filling else STALL_S):
+            yield from self._silence(round(ahead * SAMPLE_RATE))
+        self._reach = self._reach + len(samples) / SAMPLE_RATE if settling else captured_at
         self._filling = False
         self._lag = max(0.0, now - self._reach)
         yield self._chunk(samples, captured_at)
