@@ -215,7 +215,7 @@ def _check_format(sound: soundfile.SoundFile, path: Path) -> None:
 def _check_samples(sound: soundfile.SoundFile, path: Path) -> None:
     """Raise `InputError` for samples that are no numbers or on another scale."""
     at = 0
-    for block in sound.blocks(blocksize=sound.samplerate, dtype="float32", always_2d=True):
+    while len(block := sound.read(sound.samplerate, dtype="float32", always_2d=True)):
         peak = float(np.max(np.abs(block)))
         if not np.isfinite(peak):
             bad = at + int(np.argmax(~np.isfinite(block).all(axis=1)))
