@@ -114,6 +114,30 @@ def base_modules() -> set[str]:
     }
 
 
+def distributions_named(requirements: list[str]) -> set[str]:
+    return {canonicalize_name(Requirement(line).name) for line in requirements}
+
+
+def test_every_dependency_is_declared_and_every_declared_one_is_used() -> None:
+    """Late imports too: whatever `streamer` can import is a base dependency or an extra."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    base = distributions_named(project["dependencies"])
+    extras = {
+        name
+        for lines in project["optional-dependencies"].values()
+        for name in distributions_named(lines)
+    }
+    owners = packages_distributions()
+    used: set[str] = set()
+    for path in sorted((ROOT / "streamer").rglob("*.py")):
+        for _, module in imports(path.read_text("utf-8")):
+            top = module.split(".")[0]
+            if top not in OURS and top not in sys.stdlib_module_names:
+                used |= {canonicalize_name(owner) for owner in owners.get(top, [top])}
+    assert used - base - extras == set(), "not in pyproject.toml"
+    assert base - used == set(), "nothing imports it"
+
+
 IMPORT_ALL = """
 import importlib, json, sys, threading
 
