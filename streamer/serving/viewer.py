@@ -41,6 +41,8 @@ class Viewer:
 
     def offer(self, shared: SharedFrame) -> None:
         """Send a frame now, or let it wait for the client's next acknowledgement."""
+        if self._closing is not None:
+            return
         self.last_sample = shared.frame.sample
         try:
             if self.mailbox.offer(shared):
@@ -51,6 +53,8 @@ class Viewer:
 
     def tell(self, text: str) -> None:
         """Send an encoded event or answer; a client for which too many wait is closed."""
+        if self._closing is not None:
+            return
         try:
             self.mailbox.push(text)
         except ProtocolError as error:
