@@ -50,7 +50,7 @@ def sweater() -> Field:
     """Torso and sleeves."""
     chest = sdf.ellipsoid((0, 1.3, 0.0), (0.158, 0.16, 0.108))
     waist = sdf.ellipsoid((0, 1.11, 0.002), (0.138, 0.19, 0.1))
-    hips = sdf.ellipsoid((0, 0.93, 0.0), (0.161, 0.2, 0.119))
+    hips = sdf.ellipsoid((0, 0.93, 0.0), (0.172, 0.2, 0.121))
     torso = sdf.union(sdf.union(chest, waist, k=0.06), hips, k=0.06)
     collar = sdf.cone((0, 1.38, -0.01), (0, 1.465, -0.006), 0.086, 0.066)
     yoke = sdf.cone((0.02, 1.395, -0.008), (0.145, 1.39, -0.004), 0.062, 0.062)
@@ -68,7 +68,7 @@ def sweater() -> Field:
 def trim() -> Field:
     """Collar, cuffs and hem, as soft rings."""
     collar = sdf.ring((0, 1.461, -0.004), (0, 1, -0.3), (0.06, 0.061), 0.016)
-    hem = sdf.ring((0, 0.886, 0), (0, 1, 0), (0.1465, 0.1055), 0.0185)
+    hem = sdf.ring((0, 0.886, 0), (0, 1, 0), (0.1585, 0.108), 0.0185)
     return sdf.union(collar, hem)
 
 
@@ -84,7 +84,7 @@ def trousers() -> Field:
     """Hips and legs."""
     pelvis = sdf.ellipsoid((0, 0.92, 0.0), (0.14, 0.11, 0.1))
     leg = sdf.union(
-        sdf.cone((0.086, 0.88, 0.0), (0.097, 0.5, 0.006), 0.086, 0.062),
+        sdf.cone((0.084, 0.88, 0.0), (0.097, 0.5, 0.006), 0.08, 0.062),
         sdf.cone((0.097, 0.5, 0.006), (0.104, 0.08, -0.01), 0.062, 0.05),
         k=0.03,
     )

@@ -164,7 +164,7 @@ def _finger_shares(side: str, points: Array) -> Array:
             best = np.minimum(best, np.linalg.norm(points - a - h[:, None] * axis, axis=1))
         distances.append(best)
     d = np.stack(distances, axis=1)
-    share = np.exp(-(d - d.min(1, keepdims=True)) / 0.0022)
+    share = np.exp(-(d - d.min(1, keepdims=True)) / 0.0011)
     return share / share.sum(1, keepdims=True)
 
 

@@ -41,8 +41,12 @@ export class StreamClock {
     this.jumped = 0;
   }
 
-  /** Note a frame of stream time `stream` that arrived at local time `at`. */
-  arrive(stream: number, at: number): void {
+  /**
+   * Note a frame of stream time `stream` that arrived at local time `at`.
+   *
+   * `fresh` frames may follow a gap: then even one late frame is a jump.
+   */
+  arrive(stream: number, at: number, fresh = false): void {
     const delay = at - stream;
     if (!this.synced) {
       this.arrivals = [{ at, delay }];
@@ -51,7 +55,8 @@ export class StreamClock {
     }
     // Late by a lot and again and again: the stream itself moved back.
     this.jumped = delay - this.target > JUMP_S ? this.jumped + 1 : 0;
-    if (this.target - delay > JUMP_S || this.jumped >= JUMP_FRAMES) {
+    const moved = this.jumped >= (fresh ? 1 : JUMP_FRAMES);
+    if (moved || this.target - delay > JUMP_S) {
       this.reset();
       this.arrive(stream, at);
       return;

@@ -62,6 +62,11 @@ export class Connection {
     });
   }
 
+  /** Ask for other settings. */
+  control(settings: Record<string, string | number | boolean>): void {
+    this.say({ type: "control", settings });
+  }
+
   private open(): void {
     clearTimeout(this.retry);
     this.listener.link("connecting");

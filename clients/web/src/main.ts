@@ -60,6 +60,8 @@ class App {
       problem: (message) => this.hud.toast(message, "error"),
     });
     acceptFiles((file) => void this.onFile(file));
+    const mannequin = document.getElementById("mannequin")!;
+    mannequin.addEventListener("click", () => this.connection.control({ avatar: "default" }));
     addEventListener("keydown", (event) => this.onKey(event));
   }
 
@@ -182,6 +184,7 @@ class App {
   private async fetchAvatar(info: AvatarInfo): Promise<void> {
     if (this.wanted?.sha256 === info.sha256) return;
     this.wanted = info;
+    document.getElementById("mannequin")!.hidden = !info.custom;
     if (this.shown === info.sha256) return;
     try {
       const response = await fetch(info.url);

@@ -25,6 +25,7 @@ export class Playback {
   private blendStart = -Infinity;
   private blendLength = 0;
   private playhead = NaN;
+  private takenOver: boolean; // the pose of an earlier connection, still to be left
 
   constructor(
     private readonly hello: Pick<Hello, "bones" | "fps" | "sampleRate">,
@@ -36,6 +37,7 @@ export class Playback {
     this.target = newPose(hello.bones.length);
     this.from = newPose(hello.bones.length);
     copyPose(this.pose, shown ?? rest);
+    this.takenOver = shown !== null;
   }
 
   /** Stream sample that is on the screen; NaN before the first frame. */
@@ -47,17 +49,17 @@ export class Playback {
   push(frame: Frame, at: number): void {
     if (frame.reset || frame.sample < (this.timeline.newest?.sample ?? 0)) {
       this.timeline.clear();
-      this.clock.reset();
       this.blend(at, CATCH_UP_S);
     }
     this.timeline.push(frame);
-    this.clock.arrive(frame.sample / this.hello.sampleRate, at);
+    this.clock.arrive(frame.sample / this.hello.sampleRate, at, frame.reset);
   }
 
   /** Compute `pose` for local time `at`. */
   update(at: number): Pose {
     const mode = this.follow(at);
-    if (mode !== this.mode) {
+    if (mode !== this.mode || this.takenOver) {
+      this.takenOver = false;
       if (mode === "rest") this.blend(at, EASE_S);
       else if (mode === "live") this.blend(at, CATCH_UP_S);
       this.mode = mode;

@@ -72,8 +72,7 @@ export class Timeline {
     while (this.frames[i - 1]!.sample > sample) i--;
     const a = this.frames[i - 1]!;
     const b = this.frames[i]!;
-    if (b.reset) copyPose(into, a);
-    else blendPoses(into, a, b, (sample - a.sample) / (b.sample - a.sample));
+    blendPoses(into, a, b, (sample - a.sample) / (b.sample - a.sample));
     return { state: b.state, starved: 0 };
   }
 }

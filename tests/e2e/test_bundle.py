@@ -1,0 +1,104 @@
+"""The committed overlay is what its source builds, and it is small and self-contained."""
+
+import gzip
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support import require
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "clients" / "web"
+BUNDLE = ROOT / "streamer" / "data" / "web"
+
+
+@pytest.fixture(scope="module")
+def modules() -> Path:
+    """Return the installed packages of the lock file, installing them if need be."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    require(bool(node and npm), "needs Node.js and npm (>= 20.19) to build the overlay")
+    assert npm is not None
+    installed = SOURCE / "node_modules"
+    if not _matches_lock(installed):
+        result = subprocess.run(
+            [npm, "ci", "--ignore-scripts"], cwd=SOURCE, capture_output=True, text=True, timeout=240
+        )
+        require(result.returncode == 0, f"npm ci failed: {result.stderr[-300:]}")
+    return installed
+
+
+def _matches_lock(installed: Path) -> bool:
+    note = installed / ".package-lock.json"
+    if not note.is_file():
+        return False
+    wanted = json.loads((SOURCE / "package-lock.json").read_text("utf-8"))["packages"]
+    have = json.loads(note.read_text("utf-8"))["packages"]
+    return all(
+        have.get(path, {}).get("integrity") == entry.get("integrity")
+        for path, entry in wanted.items()
+        if path and not entry.get("optional")
+    )
+
+
+def run(modules: Path, tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a tool of the installed packages with node, in the overlay's folder."""
+    return subprocess.run(
+        ["node", str(modules / tool), *arguments],
+        cwd=SOURCE,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Return every file below a folder by its relative name."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_the_committed_bundle_is_what_the_source_builds(modules: Path, tmp_path: Path) -> None:
+    built = run(modules, "vite/bin/vite.js", "build", "--outDir", str(tmp_path), "--emptyOutDir")
+    assert built.returncode == 0, built.stderr
+    fresh, committed = files(tmp_path), files(BUNDLE)
+    assert sorted(fresh) == sorted(committed), "run `npm run build` in clients/web and commit"
+    for name, data in fresh.items():
+        assert data == committed[name], f"{name}: run `npm run build` in clients/web and commit"
+
+
+def test_types_and_unit_tests_of_the_overlay(modules: Path) -> None:
+    checked = run(modules, "typescript/bin/tsc", "--noEmit")
+    assert checked.returncode == 0, checked.stdout
+    tested = run(modules, "vitest/vitest.mjs", "run", "--reporter=json")
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    report = json.loads(tested.stdout[tested.stdout.index("{") :])
+    assert report["numPassedTests"] == report["numTotalTests"] >= 30
+
+
+def test_the_bundle_is_small_and_needs_nothing_from_elsewhere() -> None:
+    bundle = files(BUNDLE)
+    assert sum(len(gzip.compress(data, mtime=0)) for data in bundle.values()) <= 2_000_000
+    assert not [name for name in bundle if name.endswith(".map")]
+    page = bundle["index.html"].decode()
+    assert "http:" not in page
+    assert "https:" not in page
+    for name, data in bundle.items():
+        assert b"sourceMappingURL" not in data, name
+        if name.endswith(".css"):
+            assert b"url(" not in data
+            assert b"@import" not in data
+
+
+def test_the_lock_names_no_registry() -> None:
+    lock = json.loads((SOURCE / "package-lock.json").read_text("utf-8"))
+    assert not [path for path, entry in lock["packages"].items() if "resolved" in entry]
+    missing = [
+        path for path, entry in lock["packages"].items() if path and not entry.get("integrity")
+    ]
+    assert not missing
