@@ -25,6 +25,11 @@ class Durations:
         kept = self._values[: min(self.count, len(self._values))]
         return float(np.percentile(kept, percent)) * 1e3 if len(kept) else 0.0
 
+    def longer_than(self, seconds: float) -> int:
+        """Return how many of the kept times are longer."""
+        kept = self._values[: min(self.count, len(self._values))]
+        return int((kept > seconds).sum())
+
     def summary_ms(self) -> dict[str, float]:
         """Return p50, p95 and p99 in milliseconds, rounded to microseconds."""
         return {f"p{p}": round(self.percentile_ms(p), 3) for p in (50, 95, 99)}

@@ -7,14 +7,14 @@ from weakref import WeakSet
 
 import numpy as np
 
-from streamer.backends.base import StepBackend
+from streamer.backends.base import MakeBackend, StepBackend
 from streamer.clock import SAMPLE_RATE, Clock
 from streamer.durations import Durations
 from streamer.metrics import Metrics, NoMetrics
 from streamer.postprocess import MakeRetarget, unit, unit_rest
 from streamer.session import Session, SessionOptions
 from streamer.spec import ModelSpec
-from streamer.steploop import MakeBackend, StepLoop
+from streamer.steploop import StepLoop
 from streamer.types import AudioChunk, Float32, StepInputs
 from streamer.windowing import Windower, style_mixture
 

@@ -99,13 +99,24 @@ class Session:
         self._outbox = Outbox("latest", _FRAMES_WAITING)
         self._room = asyncio.Event()
         self._under_way = 0
-        self._finishing = False
+        self._end: int | None = None
+        self._all_in = False
         self._closed = False
         self._failure: BaseException | None = None
         self._frames = self._skipped = self._resets = self._words = self._misses = 0
         self._spoilt = False
         self.wire_times = Durations()
         self._lane = steps.open(self)
+
+    @property
+    def position(self) -> int:
+        """One past the last session sample that was pushed."""
+        return self._windower.position if self._end is None else self._end
+
+    @property
+    def ended(self) -> bool:
+        """Whether no more audio will come."""
+        return self._closed or self._end is not None
 
     # -- going in ------------------------------------------------------------
 
@@ -171,15 +182,14 @@ class Session:
         The frames that wait for their lookahead are completed with silence.
         """
         self._check_open()
-        position = self._windower.position
-        whole = self._frame_clock.frames_in(position) + self.lookahead
-        tail = self._frame_clock.start(whole) - position
-        if tail > 0:
-            silence = np.zeros(tail, np.float32)
-            await self.feed_audio(
-                AudioChunk(samples=silence, start=position, captured_at=self._clock())
-            )
-        self._finishing = True
+        self._end = self._windower.position
+        first = self._frame_clock.frames_in(self._end)
+        for step in range(first, first + self.lookahead):
+            await self._wait_for_room()
+            at = self._windower.position
+            silence = np.zeros(self._frame_clock.end(step) - at, np.float32)
+            self._submit(AudioChunk(samples=silence, start=at, captured_at=self._clock()))
+        self._all_in = True
         self._end_if_done()
 
     async def aclose(self) -> None:
@@ -347,20 +357,25 @@ class Session:
         while (
             self._under_way > self._most_waiting // 2 or self._outbox.frames > _FRAMES_WAITING // 2
         ):
-            self._check_open()
+            self._check_alive()
             self._room.clear()
             await self._room.wait()
-        self._check_open()
+        self._check_alive()
 
     def _end_if_done(self) -> None:
-        if self._finishing and self._under_way == 0:
+        if self._all_in and self._under_way == 0:
             self._outbox.close()
 
-    def _check_open(self) -> None:
+    def _check_alive(self) -> None:
         if self._failure is not None:
             raise self._failure
-        if self._closed or self._finishing:
+        if self._closed:
             raise SessionClosed(f"session {self.options.name} has ended")
+
+    def _check_open(self) -> None:
+        self._check_alive()
+        if self._end is not None:
+            raise SessionClosed(f"session {self.options.name}: its audio has ended")
 
 
 def _check(chunk: AudioChunk) -> None:

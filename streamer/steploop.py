@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from streamer.backends.base import StepBackend
+from streamer.backends.base import MakeBackend, StepBackend
 from streamer.clock import Clock
 from streamer.durations import Durations
 from streamer.errors import BackendError, GestureError
@@ -22,8 +22,6 @@ from streamer.spec import ModelSpec
 from streamer.types import Float32, StepInputs, Window
 
 _log = logging.getLogger(__name__)
-
-MakeBackend = Callable[[], StepBackend[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,8 @@ state; (4) NaN in one slot stays there; (5) save, restore, continue is
 identical; (6) shapes and types never change.
 """
 
-from typing import Protocol, TypeVar
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
 
 from streamer.spec import ModelSpec
 from streamer.types import GestureState, StepInputs, Tensors
@@ -40,7 +41,8 @@ class StepBackend(Protocol[S]):
         """Advance every ready slot by one step; outputs are [S, ...].
 
         Outputs of slots that are not ready are undefined. Raises
-        `BackendError` when the engine underneath fails.
+        `BackendError` when the engine underneath fails; then the state is as it
+        was before, or `save` raises too.
         """
         ...
 
@@ -55,3 +57,7 @@ class StepBackend(Protocol[S]):
     def close(self) -> None:
         """Free what it holds; it must not be used afterwards."""
         ...
+
+
+MakeBackend = Callable[[], StepBackend[Any]]
+"""Makes a back end on the thread that will run it."""

@@ -5,9 +5,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from streamer.backends.base import StepBackend
+from streamer.backends.base import MakeBackend, StepBackend
 from streamer.errors import UsageError
-from streamer.steploop import MakeBackend
 
 DEFAULT_MODEL = "ha2g-stream-small"
 BACKENDS = ("auto", "onnxruntime", "torch", "tensorrt")

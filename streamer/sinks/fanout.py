@@ -8,12 +8,12 @@ from streamer.clock import Clock
 from streamer.durations import Durations
 from streamer.outbox import Item, Outbox, OutboxFull
 from streamer.sinks.base import Sink
-from streamer.types import Event, SkeletonFrame
+from streamer.types import Event
 
 _log = logging.getLogger(__name__)
 
-LATEST_FRAMES = 1
-"""Frames that wait for a viewer: the newest alone."""
+LATEST_FRAMES = 3
+"""Frames that wait for a viewer: a burst after a hiccup, no more."""
 EVERY_FRAMES = 1_800
 """Frames that wait for a file: 2 minutes of them."""
 
@@ -26,16 +26,19 @@ class Fanout:
     Each sink has its own queue and task, so a slow one slows nobody. `latest`
     sinks lose the older frames, which is counted; `every` sinks lose none: one
     that falls 2 minutes behind has failed. A sink that fails is closed and the
-    others are told by a `warning` event.
+    others are told by a `warning` event. measured: the sink whose delay counts.
     """
 
-    def __init__(self, sinks: Iterable[Sink], *, clock: Clock) -> None:
+    def __init__(
+        self, sinks: Iterable[Sink], *, clock: Clock, measured: Sink | None = None
+    ) -> None:
         self._clock = clock
+        self._measured = measured
         self._branches = [_Branch(sink) for sink in sinks]
         self._room = asyncio.Event()
         self._sample = 0
         self.wire_times = Durations()
-        """From the capture of a frame's last sample until a `latest` sink has sent it."""
+        """From the capture of a frame's last sample until the `measured` sink has sent it."""
         self._tasks = [asyncio.create_task(self._run(branch)) for branch in self._branches]
 
     @property
@@ -84,7 +87,8 @@ class Fanout:
                     await sink.event(item)
                 else:
                     await sink.send(item)
-                    self._measure(sink, item)
+                    if sink is self._measured:
+                        self.wire_times.add(self._clock() - item.captured_at)
         except Exception as error:  # whatever it is, the other sinks go on
             self._fail(branch, error)
         finally:
@@ -92,10 +96,6 @@ class Fanout:
                 await sink.aclose()
             except Exception as error:
                 self._fail(branch, error)
-
-    def _measure(self, sink: Sink, frame: SkeletonFrame) -> None:
-        if sink.policy == "latest":
-            self.wire_times.add(self._clock() - frame.captured_at)
 
     def _fail(self, branch: "_Branch", error: Exception) -> None:
         if branch.failure:

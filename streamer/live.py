@@ -1,0 +1,230 @@
+"""`gesture live`: one source, one session, every sink, until it ends."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, TextIO
+
+from streamer import __version__
+from streamer.audio.opening import open_source
+from streamer.audio.source import AudioSource
+from streamer.avatar import Avatar, read_avatar
+from streamer.clock import SAMPLE_RATE
+from streamer.config import LiveConfig, ServerOptions
+from streamer.engine import Engine
+from streamer.errors import UsageError
+from streamer.interrupt import interruptible
+from streamer.metrics import Metrics, open_metrics
+from streamer.playing import Loaded, load_engine, pump, report, script_of, session_options
+from streamer.progress import StatusLine
+from streamer.session import Session
+from streamer.sinks.base import Sink
+from streamer.sinks.fanout import Fanout
+from streamer.sinks.file import open_recording
+from streamer.types import AudioChunk, Event, SkeletonFrame, WordEvent
+
+_clock = time.perf_counter
+
+
+async def live(config: LiveConfig, *, began: float, status: TextIO = sys.stderr) -> dict[str, Any]:
+    """Run until the source ends, its time is up or Ctrl-C; return the report of DESIGN 7.
+
+    began: the `perf_counter` time at which the program started. Raises
+    `GestureError` for anything that was asked for and cannot be had.
+    """
+    async with AsyncExitStack() as stack:
+        stop = stack.enter_context(interruptible())
+        line = StatusLine(status, _clock)
+        stack.callback(line.clear)
+        later = _Later()
+        recordings = [open_recording(path, later.hello) for path in config.record]
+        source = open_source(config.source, device=config.device, clock=_clock)
+        stack.push_async_callback(source.aclose)
+        script = script_of(source, config.asr)
+        avatar = None if config.avatar is None else read_avatar(config.avatar)
+        metrics = open_metrics()
+        loaded = load_engine(config.model, clock=_clock, metrics=metrics)
+        stack.push_async_callback(loaded.engine.aclose)
+        later.session = session = loaded.engine.open_session(session_options(config.model))
+        sinks = [*recordings]
+        if config.vmc is not None:
+            sinks.append(_vmc(config.vmc, config.output_fps, avatar, session))
+        url, viewers = None, None
+        if config.server is not None:
+            url, viewers = await _serve(stack, config.server, config.avatar, session, metrics)
+            sinks.append(viewers)
+        fanout = Fanout(sinks, clock=_clock, measured=viewers)
+        stack.push_async_callback(fanout.aclose)
+        run = _Run(loaded.engine, session, source, fanout, line, began=began)
+        _greet(line, loaded, session, source, url, words=script is not None)
+
+        async def push(chunk: AudioChunk) -> None:
+            session.push_audio(chunk)
+
+        helpers = [asyncio.create_task(run.stop_with(stop)), asyncio.create_task(run.show())]
+        consuming = asyncio.create_task(run.consume())
+        try:
+            limit = None if config.duration is None else round(config.duration * SAMPLE_RATE)
+            await pump(source, session, push, script=script, limit=limit)
+            await session.finish()
+            await consuming
+        finally:
+            for task in (*helpers, consuming):
+                task.cancel()
+            await asyncio.gather(*helpers, consuming, return_exceptions=True)
+        return await run.finish()
+
+
+class _Later:
+    """Recordings are opened before anything starts, their session afterwards."""
+
+    session: Session
+
+    def hello(self) -> Any:
+        return self.session.hello()
+
+
+class _Run:
+    """A stream that runs: where its frames go, and what is shown meanwhile."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        session: Session,
+        source: AudioSource,
+        fanout: Fanout,
+        line: StatusLine,
+        *,
+        began: float,
+    ) -> None:
+        self._engine = engine
+        self._session = session
+        self._source = source
+        self._fanout = fanout
+        self._line = line
+        self._began = began
+        self._first: SkeletonFrame | None = None
+        self._last: SkeletonFrame | None = None
+        self._fps = 0.0
+
+    async def consume(self) -> None:
+        """Hand everything to the sinks until the session ends."""
+        async for item in self._session.items():
+            if isinstance(item, SkeletonFrame):
+                self._note(item)
+            elif item.kind == "warning":
+                self._line.say(f"gesture: {item.data['message']}")
+            self._fanout.put(item)
+        self._fanout.put(Event(kind="end", sample=self._session.position))
+
+    async def show(self) -> None:
+        """Keep the status line up to date."""
+        while True:
+            await asyncio.sleep(self._line.every_s)
+            if self._last is not None:
+                self._line.show(self._status(self._last))
+
+    async def stop_with(self, stop: asyncio.Event) -> None:
+        """End the source on Ctrl-C; what is under way is still delivered."""
+        await stop.wait()
+        await self._source.aclose()
+
+    async def finish(self) -> dict[str, Any]:
+        """Close the sinks and return the report."""
+        await self._fanout.aclose()
+        for name, reason in self._fanout.failed.items():
+            self._line.say(f"gesture: {name} failed: {reason}")
+        first, wire_times = self._first, self._fanout.wire_times
+        done = report(
+            self._engine,
+            self._session,
+            fps=self._fps,
+            deadline_misses=self._session.stats().deadline_misses,
+            mic_to_wire=wire_times if wire_times.count else self._session.wire_times,
+            dropped=sum(self._fanout.dropped.values()),
+        )
+        done["first_frame_s"] = round(first.emitted_at - self._began, 3) if first else None
+        return done
+
+    def _note(self, frame: SkeletonFrame) -> None:
+        if self._first is None:
+            self._first = frame
+        elif not self._session.ended:  # the last frames come at once, not at the voice's pace
+            frames = self._session.stats().frames - 1
+            self._fps = frames / (frame.emitted_at - self._first.emitted_at)
+        self._last = frame
+
+    def _status(self, last: SkeletonFrame) -> str:
+        stats, latency = self._session.stats(), self._session.latency()
+        lost = stats.skipped + sum(self._fanout.dropped.values())
+        return (
+            f"{last.state:9}  {stats.frames} frames  {self._fps:.1f} fps  "
+            f"step {latency.compute_ms:.1f} ms  mic to wire {latency.mic_to_wire_ms:.1f} ms  "
+            f"audio delay {latency.visible_ms:.0f} ms  late {stats.deadline_misses}  lost {lost}"
+        )
+
+
+def _greet(
+    line: StatusLine,
+    loaded: Loaded,
+    session: Session,
+    source: AudioSource,
+    url: str | None,
+    *,
+    words: bool,
+) -> None:
+    delay = session.latency().visible_ms
+    line.say(
+        f"Gesture Streamer {__version__}: {loaded.engine.spec.name} on {loaded.backend.name} "
+        f"({loaded.backend.reason})"
+    )
+    line.say(f"  source       {source.name}, {'with its words' if words else 'no words'}")
+    if url is not None:
+        line.say(f"  page         {url}")
+        line.say(f"  OBS          browser source {url}?transparent=1")
+    line.say(f"  audio delay  {delay:.0f} ms: OBS, advanced audio properties, sync offset")
+    line.say("  Ctrl-C ends")
+
+
+def _vmc(
+    target: tuple[str, int], output_fps: float, avatar: Avatar | None, session: Session
+) -> Sink:
+    from streamer.sinks.vmc import VmcSink
+
+    host, port = target
+    frame_s = 1 / float(session.spec.fps)
+    return VmcSink(host, port, output_fps=output_fps, avatar=avatar, frame_s=frame_s, clock=_clock)
+
+
+async def _serve(
+    stack: AsyncExitStack,
+    options: ServerOptions,
+    avatar: Path | None,
+    session: Session,
+    metrics: Metrics,
+) -> tuple[str, Sink]:
+    """Start the server; return the page's address and the viewers' sink."""
+    from streamer.server import Server, ServerConfig
+    from streamer.serving.watch import LocalInputs
+
+    def word(event: WordEvent) -> None:
+        session.push_word(event)
+
+    def control(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        raise UsageError(f"no setting {next(iter(settings), '')!r}: this version has none")
+
+    server = Server(
+        ServerConfig(bind=options.bind, port=options.port),
+        hello=session.hello,
+        inputs=LocalInputs(word=word, interrupt=session.interrupt, control=control),
+        metrics=metrics,
+        clock=_clock,
+    )
+    url = await server.start()
+    stack.push_async_callback(server.aclose)
+    if avatar is not None:
+        await server.set_avatar(avatar)
+    return url, server.sink

@@ -1,0 +1,270 @@
+"""The options of every subcommand, and what they become."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from streamer import __version__
+from streamer.backends.loading import BACKENDS, DEFAULT_MODEL
+from streamer.config import (
+    BenchConfig,
+    LiveConfig,
+    ModelConfig,
+    RenderConfig,
+    ServeConfig,
+    ServerOptions,
+    config_arguments,
+    parse_count,
+    parse_counts,
+    parse_port,
+    parse_positive,
+    parse_style,
+)
+from streamer.errors import UsageError
+
+
+def _model(told: argparse.Namespace) -> ModelConfig:
+    return ModelConfig(
+        model=told.model,
+        backend=told.backend,
+        lookahead=told.lookahead,
+        style=told.style,
+        seed=told.seed,
+    )
+
+
+def live_config(told: argparse.Namespace) -> LiveConfig:
+    """Return what `gesture live` was told; raises `UsageError` where it clashes."""
+    server = None if told.no_server else ServerOptions(bind=told.bind, port=told.port)
+    if told.avatar is not None and server is None and told.vmc is None:
+        raise UsageError("--avatar needs the page or --vmc; leave out --no-server")
+    vmc = None
+    if told.vmc is not None:
+        from streamer.sinks.vmc import parse_target
+
+        vmc = parse_target(told.vmc)
+    return LiveConfig(
+        source=told.source,
+        model=_model(told),
+        device=told.device,
+        asr=told.asr,
+        avatar=told.avatar,
+        vmc=vmc,
+        output_fps=told.output_fps,
+        record=tuple(told.record),
+        server=server,
+        duration=told.duration,
+    )
+
+
+def render_config(told: argparse.Namespace) -> RenderConfig:
+    """Return what `gesture render` was told."""
+    return RenderConfig(
+        source=told.input,
+        model=_model(told),
+        output=tuple(told.output),
+        asr=told.asr,
+        duration=told.duration,
+    )
+
+
+def serve_config(told: argparse.Namespace) -> ServeConfig:
+    """Return what `gesture serve` was told."""
+    if told.sessions < 1:
+        raise UsageError("--sessions 0: at least 1 session must be allowed")
+    return ServeConfig(
+        model=_model(told),
+        server=ServerOptions(bind=told.bind, port=told.port),
+        sessions=told.sessions,
+        avatar=told.avatar,
+        token=told.token,
+        cert=told.cert,
+        key=told.key,
+        hosts=tuple(told.host),
+    )
+
+
+def bench_config(told: argparse.Namespace) -> BenchConfig:
+    """Return what `gesture bench` was told."""
+    return BenchConfig(
+        model=_model(told),
+        slots=told.slots,
+        seconds=told.seconds,
+        threads=told.threads,
+        log=told.log,
+    )
+
+
+# -- the parsers -------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong as an error of ours, in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `UsageError`."""
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Return the options of a command line and of the file that it names.
+
+    The command line wins. Raises `UsageError` and `ConfigError`.
+    """
+    parser, commands = _parsers()
+    config = _Parser(add_help=False, prog="gesture")
+    config.add_argument("--config", type=Path)
+    if arguments and arguments[0] in commands:
+        path = config.parse_known_args(arguments[1:])[0].config
+        if path is not None:
+            told = config_arguments(path, commands[arguments[0]])
+            # before the words of the command line, so that those win
+            arguments = [arguments[0], *told, *arguments[1:]]
+    told = parser.parse_args(arguments)
+    if told.command is None:
+        parser.print_help(sys.stderr)
+        raise UsageError("which command? gesture live is the one to try first")
+    return told
+
+
+def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    parser = _Parser(
+        prog="gesture", description="A live voice in, a live body out.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"gesture-streamer {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    commands = dict[str, argparse.ArgumentParser]()
+    for name, text, add in (
+        ("live", "speak, and an avatar gestures", _add_live),
+        ("render", "the motion of an audio file, faster than real time", _add_render),
+        ("serve", "remote sessions: clients send audio and get motion", _add_serve),
+        ("bench", "measure steps, memory and start-up", _add_bench),
+        ("doctor", "check that everything is in place", _add_doctor),
+        ("devices", "list the microphones", _add_nothing),
+        ("models", "list the built-in models", _add_nothing),
+    ):
+        command = subparsers.add_parser(name, help=text, description=text, allow_abbrev=False)
+        add(command)
+        command.add_argument("--json", action="store_true", help="print one JSON object at the end")
+        command.add_argument("--verbose", action="store_true", help="log everything")
+        command.add_argument(
+            "--config", type=Path, metavar="FILE.toml", help="options in a file, by the same names"
+        )
+        commands[name] = command
+    return parser, commands
+
+
+def _add_live(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--source", default="mic", metavar="mic|demo|FILE", help="the voice (default mic)"
+    )
+    parser.add_argument("--device", metavar="NAME", help="microphone, by name or number")
+    _add_model(parser)
+    _add_words(parser)
+    parser.add_argument("--avatar", type=Path, metavar="FILE.vrm", help="avatar to show and send")
+    parser.add_argument("--vmc", metavar="HOST:PORT", help="send to a VMC application")
+    parser.add_argument(
+        "--output-fps", type=parse_positive, default=60.0, metavar="FPS", help="of --vmc (60)"
+    )
+    parser.add_argument(
+        "--record",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="record to .jsonl or .npz; may be repeated",
+    )
+    parser.add_argument("--no-server", action="store_true", help="no page, no WebSocket")
+    _add_server(parser)
+    _add_duration(parser)
+
+
+def _add_render(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("input", metavar="FILE|demo", help="the voice")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="FILE",
+        help=".npz or .jsonl; may be repeated",
+    )
+    _add_model(parser)
+    _add_words(parser)
+    _add_duration(parser)
+
+
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    _add_model(parser)
+    parser.add_argument(
+        "--sessions", type=parse_count, default=64, metavar="N", help="at most so many (64)"
+    )
+    parser.add_argument("--avatar", type=Path, metavar="FILE.vrm", help="avatar to show")
+    _add_server(parser)
+    parser.add_argument("--token", help="what clients must send first; needed beyond loopback")
+    parser.add_argument("--cert", type=Path, metavar="FILE", help="TLS certificate chain")
+    parser.add_argument("--key", type=Path, metavar="FILE", help="TLS private key")
+    parser.add_argument(
+        "--host", action="append", default=[], metavar="NAME", help="further name of this server"
+    )
+
+
+def _add_bench(parser: argparse.ArgumentParser) -> None:
+    _add_model(parser)
+    parser.add_argument(
+        "--slots", type=parse_counts, default=(1, 8, 32, 128), metavar="N,...", help="1,8,32,128"
+    )
+    parser.add_argument(
+        "--seconds", type=parse_positive, default=5.0, metavar="S", help="for each size (5)"
+    )
+    parser.add_argument("--threads", type=parse_count, default=1, metavar="N", help="1")
+    parser.add_argument("--log", type=Path, metavar="FILE.jsonl", help="append a row to this file")
+
+
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|DIR")
+    parser.add_argument("--port", type=parse_port, default=8765)
+
+
+def _add_nothing(parser: argparse.ArgumentParser) -> None:
+    """Add no option."""
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", default=DEFAULT_MODEL, metavar="NAME|DIR", help="built-in name or artifact"
+    )
+    parser.add_argument("--backend", choices=BACKENDS, default="auto", help="(auto)")
+    parser.add_argument(
+        "--lookahead", type=parse_count, metavar="FRAMES", help="frames waited for what comes next"
+    )
+    parser.add_argument(
+        "--style", type=parse_style, metavar="NAME|A=X,B=Y", help="calm, or calm=0.3,big=0.7"
+    )
+    parser.add_argument(
+        "--seed", type=parse_count, default=0, metavar="N", help="same voice and seed, same motion"
+    )
+
+
+def _add_words(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--asr",
+        choices=("auto", "none", "scripted"),
+        default="auto",
+        help="words: those of the source if it has any (auto), it must (scripted), none",
+    )
+
+
+def _add_server(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--bind", default="127.0.0.1", metavar="ADDR", help="listen here")
+    parser.add_argument(
+        "--port", type=parse_port, default=8765, help="8765; 0 takes a free one and prints it"
+    )
+
+
+def _add_duration(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--duration", type=parse_positive, metavar="S", help="end after so many seconds of audio"
+    )

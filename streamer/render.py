@@ -1,0 +1,82 @@
+"""`gesture render`: a file's motion, as fast as the machine allows."""
+
+import asyncio
+import sys
+import time
+from contextlib import AsyncExitStack
+from typing import Any, TextIO
+
+from streamer.audio.opening import open_source
+from streamer.clock import SAMPLE_RATE
+from streamer.config import RenderConfig
+from streamer.errors import GestureError
+from streamer.interrupt import interruptible
+from streamer.playing import load_engine, pump, report, script_of, session_options
+from streamer.progress import StatusLine
+from streamer.session import Session
+from streamer.sinks.fanout import Fanout
+from streamer.sinks.file import open_recording
+
+_clock = time.perf_counter
+
+
+async def render(config: RenderConfig, *, status: TextIO = sys.stderr) -> dict[str, Any]:
+    """Write the whole motion of a file; return the report of DESIGN 7.
+
+    The frames are those of `gesture live` on the same file. In the report a
+    deadline miss is a step longer than a frame. Raises
+    `GestureError` for anything that was asked for and cannot be had.
+    """
+    async with AsyncExitStack() as stack:
+        stop = stack.enter_context(interruptible())
+        line = StatusLine(status, _clock)
+        stack.callback(line.clear)
+        opened = list[Session]()
+        sinks = [open_recording(path, lambda: opened[0].hello()) for path in config.output]
+        source = open_source(config.source, clock=_clock, realtime=False)
+        stack.push_async_callback(source.aclose)
+        script = script_of(source, config.asr)
+        engine = load_engine(config.model, clock=_clock).engine
+        stack.push_async_callback(engine.aclose)
+        session = engine.open_session(session_options(config.model))
+        opened.append(session)
+        fanout = Fanout(sinks, clock=_clock)
+        stack.push_async_callback(fanout.aclose)
+        began = _clock()
+
+        async def consume() -> None:
+            async for item in session.items():
+                fanout.put(item)
+                await fanout.room()
+                seconds = session.position / SAMPLE_RATE
+                line.show(
+                    f"{seconds:.0f} s rendered, {seconds / (_clock() - began):.0f} x real time"
+                )
+
+        async def stop_source() -> None:
+            await stop.wait()
+            await source.aclose()
+
+        consuming, stopping = asyncio.create_task(consume()), asyncio.create_task(stop_source())
+        try:
+            limit = None if config.duration is None else round(config.duration * SAMPLE_RATE)
+            await pump(source, session, session.feed_audio, script=script, limit=limit)
+            await session.finish()
+            await consuming
+        finally:
+            for task in (consuming, stopping):
+                task.cancel()
+            await asyncio.gather(consuming, stopping, return_exceptions=True)
+        wall_s = _clock() - began
+        await fanout.aclose()
+        if fanout.failed:
+            name, reason = next(iter(fanout.failed.items()))
+            raise GestureError(f"{name} failed: {reason}")
+        return report(
+            engine,
+            session,
+            fps=session.stats().frames / wall_s,
+            deadline_misses=engine.step_times.longer_than(1 / float(engine.spec.fps)),
+            mic_to_wire=None,
+            dropped=0,
+        )

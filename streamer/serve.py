@@ -1,0 +1,69 @@
+"""`gesture serve`: remote sessions, until Ctrl-C."""
+
+import sys
+import time
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import TextIO
+
+from streamer import __version__
+from streamer.config import ServeConfig
+from streamer.errors import UsageError
+from streamer.interrupt import interruptible
+from streamer.metrics import open_metrics
+from streamer.playing import load_engine
+from streamer.progress import StatusLine
+from streamer.server import Server, ServerConfig
+from streamer.session import Session, SessionOptions
+from streamer.types import Hello
+
+_clock = time.perf_counter
+
+
+async def serve(config: ServeConfig, *, status: TextIO = sys.stderr) -> None:
+    """Serve until Ctrl-C; raises `GestureError` for anything that cannot be had."""
+    async with AsyncExitStack() as stack:
+        stop = stack.enter_context(interruptible())
+        metrics = open_metrics()
+        loaded = load_engine(config.model, clock=_clock, slots=config.sessions, metrics=metrics)
+        engine = loaded.engine
+        stack.push_async_callback(engine.aclose)
+
+        def open_session(asked: SessionOptions) -> Session:
+            """Open a session; what the client leaves open is as the command line says."""
+            own = config.model
+            lookahead = own.lookahead if asked.lookahead is None else asked.lookahead
+            style = own.style if asked.style is None else asked.style
+            return engine.open_session(replace(asked, lookahead=lookahead, style=style))
+
+        server = Server(
+            ServerConfig(
+                bind=config.server.bind,
+                port=config.server.port,
+                hosts=config.hosts,
+                cert=config.cert,
+                key=config.key,
+                token=config.token,
+                max_sessions=config.sessions,
+            ),
+            hello=_no_stream,
+            open_session=open_session,
+            metrics=metrics,
+            clock=_clock,
+        )
+        url = await server.start()
+        stack.push_async_callback(server.aclose)
+        if config.avatar is not None:
+            await server.set_avatar(config.avatar)
+        line = StatusLine(status, _clock)
+        line.say(
+            f"Gesture Streamer {__version__}: {engine.spec.name} on {loaded.backend.name} "
+            f"({loaded.backend.reason})"
+        )
+        line.say(f"  sessions  {url}v1/session, at most {config.sessions}")
+        line.say("  Ctrl-C ends")
+        await stop.wait()
+
+
+def _no_stream() -> Hello:
+    raise UsageError("this server has no stream of its own; connect to /v1/session")
