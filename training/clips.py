@@ -31,17 +31,20 @@ CLIP_FPS = 30
 CODE_SIZE = 12
 
 _SUPPORT = 0.5
+_NEAREST = 0.1
 
 _PERFORMERS = {"brad": "ChrBrad", "connor": "ChrConnor", "garza": "ChrGarza"}
 _NOT_GESTURES = ("Stretch", "Scratch", "Squeeze", "WeightShift", "ToIdle", "Idle03.", "IdleCross")
-_BROKEN = (  # cut from another idle: their marks and names do not fit their motion
+_BROKEN = (
     "Idle01_NegativeLf01",
+    "Idle01_Think01",
     "Idle01_ReceiveLf01",
     "Idle01_SafeRt01",
 )
 
 # Name part to class; the first that a clip's name contains.
 _CLASSES = (
+    ("NegateForwardMidBt", "big"),  # both arms sweep up and out
     ("Contemplate", "think"),
     ("Think", "think"),
     ("Negat", "no"),
@@ -321,10 +324,10 @@ def _spread(clips: Sequence[Clip], features: Float, size: int) -> list[int]:
     counts = {c.gesture: sum(o.gesture == c.gesture for o in clips) for c in clips}
     kept: list[int] = []
     gap = np.full(len(clips), np.inf)
-    rare = np.array([1.5 if counts[c.gesture] <= 10 else 1.0 for c in clips])
+    rare = np.array([np.sqrt(20 / max(counts[c.gesture], 5)) for c in clips])
     while len(kept) < min(size, len(clips)):
         best = int(np.argmax(np.where(np.isinf(gap), 1e3, gap * rare)))
-        if kept and gap[best] < 0.12:
+        if kept and gap[best] < _NEAREST:
             break
         kept.append(best)
         gap = np.minimum(gap, np.linalg.norm(features - features[best], axis=-1))

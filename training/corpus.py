@@ -36,6 +36,8 @@ import numpy as np
 from streamer.errors import UsageError
 from training.arrays import save_arrays
 from training.clips import Library, load_library
+from training.corpus_figure import draw_corpus
+from training.plan_measures import measure_plan
 from training.planner import FPS, STYLES
 from training.progress import track
 from training.sequences import FRAMES, LOOKAHEADS, Sources, make_sequence
@@ -136,6 +138,8 @@ def build_corpus(job: Job) -> dict[str, Any]:
     idle = library.idle.astype(np.float32)
     digests["rest.npz"] = save_arrays(job.out / "rest.npz", idle=idle, mean=mean)
     lines = "".join(f"{name} {digest}\n" for name, digest in sorted(digests.items()))
+    figures = [row["plan"] for row in rows if row["plan"] is not None]
+    draw_corpus(job.out, library, figures)
     summary: dict[str, Any] = {
         "format": FORMAT,
         "kind": "rule-aligned motion capture",
@@ -151,6 +155,7 @@ def build_corpus(job: Job) -> dict[str, Any]:
         "voiced_share": round(float(np.mean([row["voiced"] for row in rows])), 4),
         "words": int(sum(row["words"] for row in rows)),
         "accents": int(sum(row["accents"] for row in rows)),
+        "plan": _average(figures),
         "codes": len(library.clips),
         "gestures": dict(Counter(clip.gesture for clip in library.clips)),
         "utterances": job.utterances,
@@ -207,4 +212,25 @@ def _build_one(task: tuple[Sources, int, int, Path]) -> dict[str, Any]:
         "words": len(arrays["word"]),
         "accents": int(arrays["accent"].sum()),
         "mean": arrays["directions"][0].astype(np.float64).mean(0),
+        "plan": _figures(arrays, sources.library) if arrays["voiced"].any() else None,
     }
+
+
+def _figures(arrays: dict[str, Any], library: Library) -> dict[str, Any]:
+    poses = arrays["directions"][0].astype(np.float64)
+    found = measure_plan(poses, arrays["voiced"], arrays["accent"], library.apexes)
+    return {"style": STYLES[int(arrays["style"])].name} | found.to_json()
+
+
+def _average(figures: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Return the mean of each figure per style, over sequences that have it."""
+    out: dict[str, dict[str, float]] = {}
+    for style in STYLES:
+        chosen = [f for f in figures if f["style"] == style.name]
+        values = (
+            {n: [f[n] for f in chosen if np.isfinite(f[n])] for n in chosen[0] if n != "style"}
+            if chosen
+            else {}
+        )
+        out[style.name] = {n: round(float(np.mean(v)), 4) for n, v in values.items() if v}
+    return out

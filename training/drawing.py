@@ -20,9 +20,11 @@ _SETTLE = 11.0
 _SETTLE_BETWEEN = 5.5  # from one gesture to the next one's start: slower than a stroke
 _SETTLE_TRUNK = 7.0
 _SETTLE_IDLE_ARM = 4.5
-_SETTLE_HOME = 5.0
+_SETTLE_HOME = 7.0
 _LAG_SECONDS = 0.06
 _SECOND_HAND = 0.9
+_BEAT_SECONDS = 0.13
+_BEAT_DEGREES = 3.0  # of a steady accent; a single one peaks at 2.8 times as much
 
 _SPINE = pose.GROUPS.index("pelvis>spine3")
 _CHEST = pose.GROUPS.index("spine3>neck")
@@ -37,6 +39,7 @@ def draw(library: Library, timeline: Timeline, heard: Heard, codes: Ints, style:
     """
     arms = _join(library, timeline, style)
     overlay = _overlay(library, heard, codes, style)
+    overlay += _beats(library, timeline, heard, style)
     return push_out(pose.rotate(arms, overlay))
 
 
@@ -103,7 +106,7 @@ def _overlay(library: Library, heard: Heard, codes: Ints, style: Style) -> Float
     steps = len(codes)
     code = np.clip(library.codes[codes], -2.0, 2.0)
     talking = _slow(heard.voiced.astype(float), 0.5)
-    out = np.einsum("sk,kgx->sgx", _slow(2.0 * code[:, :4], 0.9), library.sway)
+    out = np.einsum("sk,kgx->sgx", _slow(3.5 * code[:, :4], 0.9), library.sway)
     accent = (heard.accent & heard.voiced).astype(float)
     nod = _slow(accent * FPS, 0.12) * 0.9 * style.amplitude
     gaze = _slow(code[:, 4:6], 0.35)
@@ -112,8 +115,8 @@ def _overlay(library: Library, heard: Heard, codes: Ints, style: Style) -> Float
     degrees = np.zeros((steps, pose.G, 3))
     # The whole upper body turns and leans; hands and head go along.
     degrees[:, :, 1] = 4.0 * talking[:, None] * shift[:, :1]
-    degrees[:, _SPINE, 0] = 2.0 * talking * style.amplitude + (0.4 + 2.0 * talking) * shift[:, 1]
-    degrees[:, _SPINE, 2] = (0.6 + 1.8 * talking) * shift[:, 2]
+    degrees[:, _SPINE, 0] = 2.0 * talking * style.amplitude + (0.7 + 1.7 * talking) * shift[:, 1]
+    degrees[:, _SPINE, 2] = (1.0 + 1.4 * talking) * shift[:, 2]
     degrees[:, _CHEST, 0] = 0.4 * degrees[:, _SPINE, 0] + 0.1 * nod - 0.8 * breath
     degrees[:, _CHEST, 2] = 0.5 * degrees[:, _SPINE, 2]
     degrees[:, _SHOULDERS[0], 2] = 1.0 * breath
@@ -122,6 +125,19 @@ def _overlay(library: Library, heard: Heard, codes: Ints, style: Style) -> Float
     degrees[:, pose.HEAD, 1] += (3.0 + 4.0 * talking) * gaze[:, 0]
     degrees[:, pose.HEAD, 2] = 2.0 * talking * _slow(code[:, 6], 0.4)
     return out + np.deg2rad(degrees)
+
+
+def _beats(library: Library, timeline: Timeline, heard: Heard, style: Style) -> Float:
+    """Return rotations [S, G, 3] of small downward beats of raised forearms on accents."""
+    steps = len(timeline.clip)
+    out = np.zeros((steps, pose.G, 3))
+    accent = _slow((heard.accent & heard.voiced).astype(float) * FPS, _BEAT_SECONDS)
+    for side, arm in pose.ARMS.items():
+        uses = np.array([side in c.hands for c in library.clips] + [False])  # the last: REST
+        raised = _slow(uses[timeline.clip].astype(float), 0.12)
+        turn = np.deg2rad(_BEAT_DEGREES * style.amplitude) * accent * raised
+        out[:, arm, 0] = turn[:, None] * np.array([0.3, 1.0, 1.0])
+    return out
 
 
 def _slow(signal: Float, seconds: float) -> Float:

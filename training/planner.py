@@ -55,9 +55,9 @@ class Style:
 
 
 STYLES = (
-    Style(name="calm", amplitude=0.72, pace=0.8, patience_frames=8, spacing_frames=22),
-    Style(name="lively", amplitude=1.0, pace=1.0, patience_frames=10, spacing_frames=12),
-    Style(name="big", amplitude=1.2, pace=1.0, patience_frames=11, spacing_frames=12),
+    Style(name="calm", amplitude=0.75, pace=0.85, patience_frames=8, spacing_frames=20),
+    Style(name="lively", amplitude=1.0, pace=1.05, patience_frames=8, spacing_frames=10),
+    Style(name="big", amplitude=1.2, pace=1.1, patience_frames=8, spacing_frames=10),
 )
 
 _PREPARE_SECONDS = 0.4

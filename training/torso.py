@@ -3,14 +3,15 @@
 import numpy as np
 import numpy.typing as npt
 
-from training.pose import ARMS, CHEST, LAYOUT, NECK, G, groups_to_vectors, positions, rotate
+from training.pose import ARMS, CHEST, LAYOUT, NECK, G, positions, rotate
 
 Float = npt.NDArray[np.float64]
 
 RADIUS = 0.13
 """Radius of the torso capsule in metres, on the layout's bone lengths."""
 
-_MARGIN = 0.015
+_MARGIN = 0.01
+_ROUNDS = 10
 _HANDS = {
     side: [
         i
@@ -37,21 +38,22 @@ def push_out(directions: Float) -> Float:
     depth, so that a smooth motion stays smooth.
     """
     out = directions.copy()
-    for _ in range(4):
-        points = positions(out)
-        turn = np.zeros((len(out), G, 3))
+    rows = np.arange(len(out))
+    for _ in range(_ROUNDS):
+        points = positions(out[rows])
+        found = {side: _depth(points, side, margin=_MARGIN) for side in ARMS}
+        deep = np.any([depths > 1e-4 for depths, _ in found.values()], 0)
+        rows, points = rows[deep], points[deep]
+        if not len(rows):
+            break
+        turn = np.zeros((len(rows), G, 3))
         for side, arm in ARMS.items():
-            deep, outward = _depth(points, side, margin=_MARGIN)
-            if not deep.any():
-                continue
+            depths, outward = found[side][0][deep], found[side][1][deep]
             shoulder = points[:, LAYOUT.joints.index(f"{side}_shoulder")]
             reach = points[:, LAYOUT.joints.index(f"{side}_wrist")] - shoulder
             length = np.maximum((reach**2).sum(-1, keepdims=True), 0.02)
-            turn[:, arm] = (np.cross(reach, outward) / length * deep[:, None])[:, None]
-        if not turn.any():
-            break
-        moved = groups_to_vectors(ARMS["left"] + ARMS["right"])
-        out[:, moved] = rotate(out, turn)[:, moved]
+            turn[:, arm] = (np.cross(reach, outward) / length * depths[:, None])[:, None]
+        out[rows] = rotate(out[rows], turn)
     return out
 
 
