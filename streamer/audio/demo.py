@@ -21,7 +21,7 @@ class DemoSource:
     """Plays the demo speech: again and again with pauses of 2 s live, once otherwise.
 
     `words` are those of the first loop; later loops repeat them every `period`
-    samples (see `words_ending_in`).
+    samples.
     """
 
     def __init__(

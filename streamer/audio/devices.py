@@ -99,33 +99,6 @@ def find_again(devices: Sequence[Device], device: Device) -> Device | None:
     return min(same, key=lambda d: d.index != device.index, default=None)
 
 
-def devices_json(devices: Sequence[Device]) -> list[dict[str, Any]]:
-    """Return the devices as JSON-ready values."""
-    return [dataclasses.asdict(device) for device in devices]
-
-
-def devices_table(devices: Sequence[Device]) -> str:
-    """Return the devices as lines for a terminal, the default marked with `*`."""
-    if not devices:
-        return "no audio devices"
-    rows = [
-        (
-            "*" if d.is_default else " ",
-            str(d.index),
-            d.name,
-            d.host_api,
-            f"{d.channels} ch",
-            f"{d.rate} Hz",
-        )
-        for d in devices
-    ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
-
-
 def _named(devices: Sequence[Device], wanted: str) -> list[Device]:
     exact = [device for device in devices if device.name.casefold() == wanted]
     found = exact or [device for device in devices if wanted in device.name.casefold()]

@@ -107,6 +107,7 @@ class MicrophoneSource:
                 self._wake.clear()
                 for chunk in self._collect():
                     yield chunk
+                    await asyncio.sleep(0)  # hours of silence after a sleep block nobody
                 for task in self._tasks:
                     if task.done():
                         task.result()

@@ -27,7 +27,10 @@ class AudioSource(Protocol):
 
     @property
     def words(self) -> tuple[WordEvent, ...]:
-        """The words known beforehand, in order, with session samples; most sources have none."""
+        """The words known beforehand, in order, with session samples; most sources have none.
+
+        Those of the first `period` samples, if the source repeats itself.
+        """
         ...
 
     @property
@@ -47,23 +50,3 @@ class AudioSource(Protocol):
     async def aclose(self) -> None:
         """Release device or file and end `chunks`; may be called twice."""
         ...
-
-
-def words_ending_in(source: AudioSource, start: int, end: int) -> list[WordEvent]:
-    """Return the known words whose end lies in [start, end) session samples, in order.
-
-    A looping source's words come again in every loop, with the times of that
-    loop. Call it with the range of each chunk and no word is lost or repeated.
-    """
-    if not source.words or end <= start:
-        return []
-    first, last = (start // source.period, (end - 1) // source.period) if source.period else (0, 0)
-    found: list[WordEvent] = []
-    for loop in range(first, last + 1):
-        shift = loop * source.period
-        found += [
-            WordEvent(text=word.text, start=word.start + shift, end=word.end + shift)
-            for word in source.words
-            if start <= word.end + shift < end
-        ]
-    return found

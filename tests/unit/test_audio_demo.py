@@ -7,7 +7,6 @@ import pocketsphinx
 import pytest
 
 from streamer.audio.demo import DemoSource
-from streamer.audio.source import words_ending_in
 from streamer.types import AudioChunk, Float32, WordEvent
 from tests.support import ManualTime
 
@@ -82,7 +81,6 @@ async def test_live_it_loops_with_a_pause_and_the_words_go_on(words: tuple[WordE
     source = DemoSource(clock=time, sleep=time.sleep)
     began = time()
     chunks: list[AudioChunk] = []
-    told: list[WordEvent] = []
 
     async def listen() -> None:
         async for chunk in source.chunks():
@@ -90,7 +88,6 @@ async def test_live_it_loops_with_a_pause_and_the_words_go_on(words: tuple[WordE
             assert chunk.captured_at == pytest.approx(began + chunk.end / RATE, abs=1e-6)
             assert time() == pytest.approx(chunk.captured_at, abs=1e-6)
             chunks.append(chunk)
-            told.extend(words_ending_in(source, chunk.start, chunk.end))
             if chunk.end >= 2.5 * source.period:
                 return
 
@@ -104,10 +101,11 @@ async def test_live_it_loops_with_a_pause_and_the_words_go_on(words: tuple[WordE
     np.testing.assert_array_equal(audio[:period], audio[period : 2 * period])
     assert not audio[period - 2 * RATE : period].any()
     assert all(chunk.filled == 0 for chunk in chunks)
-    assert [word.text for word in told[: len(words)]] == [word.text for word in words]
-    second = told[len(words) : 2 * len(words)]
-    assert [word.start - period for word in second] == [word.start for word in words]
-    assert len(told) > 2.3 * len(words)
+    # `words` and `period` say where the speech is in every loop.
+    assert source.words == words
+    for word in words:
+        again = audio[period + word.start : period + word.end]
+        assert dbfs(again) > -45, word
 
 
 async def test_rendered_it_plays_once() -> None:
@@ -115,5 +113,4 @@ async def test_rendered_it_plays_once() -> None:
     assert not source.live
     assert source.period == 0
     chunks = [chunk async for chunk in source.chunks()]
-    told = [word for chunk in chunks for word in words_ending_in(source, chunk.start, chunk.end)]
-    assert tuple(told) == source.words
+    assert source.words[-1].end < chunks[-1].end < 60 * RATE

@@ -3,14 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from streamer.audio.devices import (
-    Device,
-    choose_device,
-    devices_json,
-    devices_table,
-    find_again,
-    list_devices,
-)
+from streamer.audio.devices import Device, choose_device, find_again, list_devices
 from streamer.errors import UsageError
 
 
@@ -85,21 +78,6 @@ def test_a_device_that_comes_back_is_known_by_its_name() -> None:
     assert find_again((LINUX[0], LINUX[2]), yeti) is None
     twin = replace(yeti, index=2)
     assert find_again((twin, yeti), yeti) == yeti
-
-
-def test_the_table_marks_the_default_and_json_is_plain() -> None:
-    lines = devices_table(LINUX).splitlines()
-    assert [line[0] for line in lines] == [" ", " ", " ", "*"]
-    assert lines[1].split() == "4 Blue Yeti: USB Audio (hw:1,0) ALSA 2 ch 48000 Hz".split()
-    assert devices_table(()) == "no audio devices"
-    assert devices_json(LINUX)[3] == {
-        "index": 8,
-        "name": "default",
-        "host_api": "ALSA",
-        "channels": 2,
-        "rate": 48_000,
-        "is_default": True,
-    }
 
 
 class FakeSounddevice:
