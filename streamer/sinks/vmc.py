@@ -1,0 +1,187 @@
+"""VMC protocol output: the pose over UDP, 60 times a second (protocols.md 1)."""
+
+import asyncio
+import logging
+import socket
+import time
+
+from streamer.avatar import Avatar
+from streamer.clock import SAMPLE_RATE, Clock
+from streamer.errors import UsageError
+from streamer.interpolation import PlayoutClock, PoseInterpolator
+from streamer.retarget import Pose
+from streamer.rotation import aligned_all
+from streamer.sinks.base import Policy
+from streamer.sinks.vmc_encoding import Bundling, VmcEncoder, VmcRig, encode_vmc
+from streamer.types import Event, Float32, SkeletonFrame
+
+__all__ = ["VmcSink", "encode_vmc", "parse_target"]
+
+_log = logging.getLogger(__name__)
+
+_LONGEST_PAUSE_S = 0.25
+
+
+def parse_target(text: str) -> tuple[str, int]:
+    """Return host and port of `HOST:PORT` or `[IPV6]:PORT`; raises `UsageError`."""
+    host, colon, port = text.strip().rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise UsageError(f"--vmc {text}: write an IPv6 address in brackets, [::1]:39539")
+    if not colon or not host:
+        raise UsageError(f"--vmc {text}: expected HOST:PORT, for example 127.0.0.1:39539")
+    if not (port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= 65_535):
+        raise UsageError(f"--vmc {text}: port {port!r} is not a number from 1 to 65535")
+    return host, int(port)
+
+
+class VmcSink:
+    """Sends a session's pose to one VMC receiver; implements `Sink`.
+
+    Belongs to the event loop. From the first frame on a task of its own sends
+    `output_fps` times a second until `aclose`, also when no frames come: the last
+    pose holds. It plays one frame behind (`PlayoutClock`). A receiver that is away
+    is counted, never an error: it may be started later.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        output_fps: float = 60.0,
+        avatar: Avatar | None = None,
+        normalised: bool = False,
+        bundle: Bundling = "mtu",
+        frame_s: float = 1 / 15,
+        clock: Clock = time.perf_counter,
+    ) -> None:
+        if not 1 <= output_fps <= 200:
+            raise UsageError(f"VMC rate {output_fps} Hz: receivers take 1 to 200, usually 60")
+        self._host, self._port = host, port
+        self._period = 1 / output_fps
+        self._clock = clock
+        self._normalised = normalised
+        self._bundle: Bundling = bundle
+        self.set_avatar(avatar)
+        self._socket = _connected(host, port)
+        self._poses = PoseInterpolator()
+        self._playout = PlayoutClock(delay_s=frame_s)
+        self._shown: Float32 | None = None
+        self._began = clock()
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+        self.frames = 0
+        """Frames sent."""
+        self.unsent = 0
+        """Datagrams that the system did not take, or that found nobody listening."""
+        self.rejected = 0
+        """Poses left out: not finite, or older than one before."""
+
+    @property
+    def name(self) -> str:
+        """`vmc HOST:PORT`."""
+        return f"vmc {self._host}:{self._port}"
+
+    @property
+    def policy(self) -> Policy:
+        """Only the newest pose is of use."""
+        return "latest"
+
+    @property
+    def added_delay_s(self) -> float:
+        """What playing between two poses adds: one frame."""
+        return self._playout.delay_s
+
+    def set_avatar(self, avatar: Avatar | None) -> None:
+        """Send for another model from the next frame on."""
+        rig = VmcRig.for_model(avatar, normalised=self._normalised)
+        self._encode = VmcEncoder(rig, bundle=self._bundle)
+
+    async def send(self, frame: SkeletonFrame) -> None:
+        """Take a pose; the first one starts the stream.
+
+        A pose that is not finite is counted in `rejected`, and the last one holds.
+        """
+        if self._closed:
+            return
+        if self._task is not None and self._task.done():
+            self._task.result()  # raises what ended it
+        now, stamp = self._clock(), frame.sample / SAMPLE_RATE
+        if self._poses.push(Pose(rotations=frame.rotations, root=frame.root), stamp):
+            self._playout.arrived(stamp, now)
+        else:
+            self.rejected += 1
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name=self.name)
+
+    async def event(self, event: Event) -> None:
+        """VMC carries poses only."""
+
+    async def aclose(self) -> None:
+        """Stop sending. Frames that still come are left alone."""
+        self._closed = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self._socket.close()
+
+    def tick(self) -> None:
+        """Send the pose of this moment; nothing before the first frame."""
+        now = self._clock()
+        pose = self._poses.sample(self._playout.showing(now))
+        if pose is None:
+            return
+        if self._shown is not None:  # over the seam between two streams, too
+            pose = Pose(rotations=aligned_all(pose.rotations, self._shown), root=pose.root)
+        self._shown = pose.rotations
+        for datagram in self._encode(pose, now - self._began):
+            self._deliver(datagram)
+        self.frames += 1
+
+    async def _run(self) -> None:
+        due = self._clock()
+        while True:
+            self.tick()
+            due += self._period
+            now = self._clock()
+            if now - due > _LONGEST_PAUSE_S:  # the machine slept: do not catch up in a burst
+                due = now
+            await asyncio.sleep(max(0.0, due - now))
+
+    def _deliver(self, datagram: bytes) -> None:
+        for _ in range(2):
+            try:
+                self._socket.send(datagram)
+                return
+            except ConnectionRefusedError as error:
+                # It tells of an earlier datagram and keeps this one from being sent.
+                self._count(error)
+            except OSError as error:  # no route, no buffer, interface down
+                self._count(error)
+                return
+
+    def _count(self, error: OSError) -> None:
+        if self.unsent == 0:
+            _log.warning("%s: nobody receives (%s); sending goes on", self.name, error)
+        self.unsent += 1
+
+
+def _connected(host: str, port: int) -> socket.socket:
+    """Return a UDP socket to a receiver, which need not be there yet."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+        family, kind, protocol, _, address = found[0]
+        udp = socket.socket(family, kind, protocol)
+        try:
+            udp.setblocking(False)
+            # Connected, so that a receiver's absence is reported and can be counted.
+            udp.connect(address)
+        except OSError:
+            udp.close()
+            raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UsageError(f"--vmc {host}:{port}: {reason}; check the host") from error
+    return udp
