@@ -29,7 +29,7 @@ from websockets.typing import Subprotocol
 
 from streamer.avatar import read_avatar
 from streamer.clock import Clock
-from streamer.errors import GestureError, ProtocolError, UsageError
+from streamer.errors import GestureError, InputError, ProtocolError, UsageError
 from streamer.metrics import Metrics, open_metrics
 from streamer.security import AccessPolicy, check_exposure, is_loopback, same_token, tls_context
 from streamer.serving import remote
@@ -76,6 +76,7 @@ class ServerConfig:
     max_viewers: int = 256
     max_sessions: int = 64
     handshake_timeout_s: float = 10.0
+    idle_timeout_s: float = 120.0
     avatars: Path | None = None
     web: Path = _DATA / "web"
     mannequin: Path = _DATA / "avatars" / "mannequin.vrm"
@@ -232,8 +233,10 @@ class Server:
             pass
         except ProtocolError as error:
             await viewer.refuse(error)
-        except GestureError as error:
+        except (InputError, UsageError) as error:
             await viewer.refuse(ProtocolError(str(error)))
+        except GestureError as error:  # ours, not the client's
+            await viewer.refuse(ProtocolError(str(error), code=CloseCode.FAILED))
         finally:
             self._count_client(-1)
 
@@ -278,7 +281,13 @@ class Server:
             viewer.tell(hello_json(self._with_avatar(session.hello())))
             sink = WebSocketSink(clock=self._clock, metrics=self.metrics, name="session")
             await remote.run(
-                ws, session, viewer=viewer, sink=sink, flood=Flood(self._clock), clock=self._clock
+                ws,
+                session,
+                viewer=viewer,
+                sink=sink,
+                flood=Flood(self._clock),
+                clock=self._clock,
+                idle_s=self._config.idle_timeout_s,
             )
         finally:
             self._count_session(-1)

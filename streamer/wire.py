@@ -58,6 +58,7 @@ class CloseCode(IntEnum):
     TOO_SLOW = 4410
     TOO_LARGE = 4413
     FLOOD = 4429
+    FAILED = 4500
     FULL = 4503
 
 

@@ -12,6 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from streamer.engine import Engine
+from streamer.errors import BackendError
 from streamer.server import ServerConfig
 from streamer.session import SessionOptions
 from streamer.types import AudioChunk, SkeletonFrame, WordEvent
@@ -177,6 +178,28 @@ async def test_without_a_hello_there_is_no_session(tmp_path, engine):
     assert engine.free_slots == 2
 
 
+async def test_a_silent_client_gives_its_slot_back(tmp_path, engine):
+    config = ServerConfig(idle_timeout_s=0.1)
+    async with serving(tmp_path, config, open_session=engine.open_session) as (_, url):
+        async with session(url) as (ws, _):
+            code, said = await closed(ws)
+            assert code == 4408
+            assert "no message" in json.loads(said[-1])["message"]
+        await until(lambda: engine.free_slots == 2)
+
+
+async def test_the_motion_goes_on_while_the_clients_audio_is_late(tmp_path, engine):
+    now = 0.0
+    options = {"open_session": engine.open_session, "clock": lambda: now}
+    async with serving(tmp_path, **options) as (_, url), session(url, lookahead=0) as (ws, layout):
+        await ws.send(audio(0, 1_600))
+        first = decode_frame_bytes(await soon(ws.recv()), layout)
+        assert first.index == 0
+        now = 1.5  # 100 ms came, 1 s may be late: 500 ms of silence
+        indices = [decode_frame_bytes(await soon(ws.recv()), layout).index for _ in range(3)]
+        assert indices == [1, 2, 3]
+
+
 async def test_a_local_stream_takes_no_remote_sessions(tmp_path):
     async with serving(tmp_path) as (_, url), connect(ws_url(url, "/v1/session")) as ws:
         await say(ws, type="hello", protocol="gesture.v1")
@@ -198,21 +221,28 @@ async def test_a_session_that_breaks_closes_its_client_alone(tmp_path, engine, c
     def breaking(options: SessionOptions) -> Any:
         opened = engine.open_session(options)
         if options.seed == 13:
-            opened.items = broken(opened.items)  # type: ignore[method-assign]
+            opened.items = broken(RuntimeError("unlucky"))  # type: ignore[method-assign]
+        if options.seed == 14:
+            opened.items = broken(BackendError("CUDA is gone"))  # type: ignore[method-assign]
         return opened
 
     async with serving(tmp_path, open_session=breaking) as (_, url):
         async with session(url) as (good, _), session(url, seed=13) as (bad, _):
             assert (await closed(bad))[0] == 1011
+            await until(lambda: engine.free_slots == 1)
+            async with session(url, seed=14) as (bad, _):
+                code, said = await closed(bad)
+                assert code == 4500
+                assert json.loads(said[-1])["message"] == "CUDA is gone"
             await good.send(audio(0, 16_000))
             assert await soon(good.recv())
         await until(lambda: engine.free_slots == 2)
     assert "unlucky" in caplog.text
 
 
-def broken(items: Callable[[], AsyncIterator[Any]]) -> Callable[[], AsyncIterator[Any]]:
+def broken(error: Exception) -> Callable[[], AsyncIterator[Any]]:
     async def fail() -> AsyncIterator[Any]:
-        raise RuntimeError("unlucky")
-        yield items
+        raise error
+        yield
 
     return fail

@@ -68,7 +68,8 @@ async def stall(tmp_path: Any, *, seconds: float, period: float) -> None:
             if isinstance(message, bytes):
                 seq = decode_frame_bytes(message, LAYOUT).seq
                 await slow.send(json.dumps({"type": "ack", "seq": seq}))
-        await asyncio.sleep(seconds)
+        frames = len(stream.left) + seconds / period
+        await until(lambda: len(stream.left) >= frames, seconds + 5)
 
         resumed = time.perf_counter()
         fresh: float | None = None

@@ -9,7 +9,7 @@ import pytest
 from streamer.errors import ProtocolError
 from streamer.serving.flow import LAG_AFTER_S, MAX_EVENTS, Mailbox, SharedFrame
 from streamer.serving.gate import Flood
-from streamer.serving.remote import AHEAD_S, Timeline
+from streamer.serving.remote import AHEAD_S, LATE_S, Timeline
 from streamer.types import AudioChunk
 from streamer.wire import INCLUDES, MAX_IN_FLIGHT
 from tests.serving import make_frame
@@ -174,3 +174,36 @@ def test_audio_may_be_pushed_faster_than_real_time_without_gaps():
     timeline = Timeline(Clock())
     for start in range(0, 60 * 16000, 16000):
         timeline.check(chunk(start, 16000))
+
+
+def test_audio_that_is_late_counts_as_silence_and_may_still_come():
+    clock = Clock()
+    timeline = Timeline(clock)
+    clock.now += 50  # the microphone was allowed late
+    assert timeline.silence() is None
+    timeline.check(chunk(0, 1600))
+    clock.now += LATE_S
+    assert timeline.silence() is None
+    clock.now += 0.25
+    silence = timeline.silence()
+    assert silence
+    assert (silence.start, len(silence.samples), silence.filled) == (1600, 4000, 4000)
+    assert not silence.samples.any()
+    assert timeline.silence() is None
+    timeline.check(chunk(1600, 1600))  # late: the session ignores it, the client is not to blame
+    clock.now += 0.1
+    again = timeline.silence()
+    assert again
+    assert (again.start, len(again.samples)) == (5600, 1600)
+
+
+def test_after_a_sleep_only_the_last_second_is_silence():
+    clock = Clock()
+    timeline = Timeline(clock)
+    timeline.check(chunk(0, 1600))
+    clock.now += 3600 + LATE_S
+    silence = timeline.silence()
+    assert silence
+    assert len(silence.samples) == 16000
+    assert silence.end == 1600 + 3600 * 16000
+    assert timeline.silence() is None
