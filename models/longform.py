@@ -128,13 +128,19 @@ Generate = Callable[[Window, Float32 | None], Float32]
 """One window: given the seeds [4, D] (None: no pose known), returns raw poses [34, D]."""
 
 
-def synthesise(samples: int, seeds: Float32 | None, generate: Generate) -> list[Float32]:
-    """Return the raw windows of a clip of `samples` samples, each seeded by the one before."""
+def synthesise(
+    samples: int, seeds: Float32 | None, generate: Generate, *, kept: int = SEEDS
+) -> list[Float32]:
+    """Return the raw windows of a clip of `samples` samples, each seeded by the one before.
+
+    kept: how many of a window's last frames seed the next: 4, in the released
+    HOP 16, although its window advances by 30 frames too (hop.md 3).
+    """
     out: list[Float32] = []
     for window in windows(samples):
         poses = generate(window, seeds)
         out.append(poses)
-        seeds = poses[-SEEDS:]
+        seeds = poses[-kept:]
     return out
 
 

@@ -44,7 +44,9 @@ def dim(name: str) -> int:
 
 
 def seq2seq(name: str) -> nn.Module:
-    return filled(Seq2Seq(dim(name), words=WORDS), "seq2seq", f"seq2seq_{name}")
+    shapes = layout("baseline_seq2seq_state_dict")[f"seq2seq_{name}"]
+    words = shapes["encoder.embedding.weight"][0]
+    return filled(Seq2Seq(dim(name), words=words), "seq2seq", f"seq2seq_{name}")
 
 
 def speech2gesture(name: str) -> nn.Module:
@@ -52,7 +54,9 @@ def speech2gesture(name: str) -> nn.Module:
 
 
 def joint_embedding(name: str) -> nn.Module:
-    return filled(JointEmbedding(dim(name), words=WORDS), "joint_embedding", f"joint_{name}")
+    shapes = layout("baseline_joint_embedding_state_dict")[f"joint_{name}"]
+    words = shapes["context_encoder.text_encoder.embedding.weight"][0]
+    return filled(JointEmbedding(dim(name), words=words), "joint_embedding", f"joint_{name}")
 
 
 def diffgesture(name: str, steps: int = 500) -> DiffGesture:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from models import longform
 from models.hop import Hop, HopConfig, Reprogramming
 from models.hop_graph import (
     DILATIONS,
@@ -14,6 +15,7 @@ from models.hop_graph import (
     ReleasedGraph,
     ReleasedQuirks,
 )
+from models.hop_longform import SpokenWord, hop_clip, window_pieces
 from models.language import LanguageModel
 from models.melspectrogram import frame_end, hop_log_mel, trailing_windows
 from streamer.skeleton import load_skeleton
@@ -353,3 +355,33 @@ def test_over_fits_two_windows() -> None:
 @pytest.mark.slow
 def test_over_fits_64_windows() -> None:
     assert last_loss(windows=64, steps=200) < 0.2
+
+
+# --- whole clips ---------------------------------------------------------------------------
+
+
+def test_words_of_a_window_stand_in_their_frames() -> None:
+    words = [
+        SpokenWord(text="a", start=1.0, end=1.5),  # over before frame 30
+        SpokenWord(text="b", start=1.9, end=2.2),  # still spoken: frame 0
+        SpokenWord(text="c", start=2.6, end=2.8),
+        SpokenWord(text="d", start=5.0, end=5.2),  # after the window
+    ]
+    got = window_pieces(words, lambda text: [ord(text)], 30)
+    assert {n: row[0].item() for n, row in enumerate(got) if row[0] >= 0} == {0: 98, 9: 99}
+
+
+@pytest.mark.parametrize("preset", ["hop", "hop_released"])
+def test_a_clip_is_seeded_by_its_own_windows(preset: str) -> None:
+    model = small_hop(preset=preset)
+    samples = (0.1 * np.random.default_rng(1).normal(size=70_000)).astype(np.float32)
+    word = SpokenWord(text="x", start=0.4, end=0.9)
+    raw = hop_clip(model, lambda _: [7], samples, [word], 1)
+    assert len(raw) == 3
+    assert longform.join(raw).shape == (94, 27)
+    again = hop_clip(model, lambda _: [7], samples, [word], 1)
+    assert all(np.array_equal(a, b) for a, b in zip(raw, again, strict=True))
+    seeds = np.full((model.config.seeds, 27), 0.5, np.float32)
+    other = hop_clip(model, lambda _: [7], samples, [word], 1, seeds=seeds)
+    assert not np.allclose(raw[0], other[0])
+    assert not np.allclose(raw[1], other[1])  # through the last frames of the first
