@@ -50,9 +50,9 @@ class _Session(Protocol):
 class OnnxRuntimeBackend:
     """Runs `model.onnx` of an artifact; only the inference thread calls `step`.
 
-    Slots that wait cost nothing: the ready ones are gathered into a batch of a
-    fixed size, and the padding is not ready. State is updated in place. When
-    `step` raises, the state is what it was before.
+    Slots that wait cost nothing: unless all are ready, those that are go into a
+    batch of a fixed size, whose padding is not ready. When `step` raises, the
+    state is what it was before.
     """
 
     def __init__(self, folder: Path, *, threads: int = 1) -> None:
@@ -82,20 +82,15 @@ class OnnxRuntimeBackend:
         """Advance the ready slots; raises `BackendError` when onnxruntime fails."""
         slots = len(inputs.ready)
         ready = np.flatnonzero(inputs.ready)
-        outputs = {
-            t.name: np.zeros((slots, *t.shape), np.dtype(t.dtype)) for t in self._spec.outputs
-        }
-        fresh = list[tuple[npt.NDArray[np.intp], Sequence[Array]]]()
-        for at in range(0, len(ready), BUCKETS[-1]):
-            rows = ready[at : at + BUCKETS[-1]]
-            fresh.append((rows, self._run(rows, inputs, state)))
-        for rows, values in fresh:
-            count = len(rows)
-            for name, value in zip(self._outputs, values, strict=False):
-                outputs[name][rows] = value[:count]
-            for name, value in zip(self._state, values[len(self._outputs) :], strict=True):
-                state[name][rows] = value[:count]
-        return outputs, state
+        if len(ready) == slots and slots in BUCKETS:
+            masks = {"start": inputs.start, "ready": inputs.ready}
+            values = self._run({**inputs.tensors, **state, **masks})
+            split = len(self._outputs)
+            return (
+                dict(zip(self._outputs, values[:split], strict=True)),
+                dict(zip(self._state, values[split:], strict=True)),
+            )
+        return self._step_gathered(ready, inputs, state)
 
     def save(self, state: OnnxState, slot: int) -> GestureState:
         """Return a copy of one slot's state."""
@@ -112,14 +107,34 @@ class OnnxRuntimeBackend:
         """Free the buffers; onnxruntime frees its session with this object."""
         self._buckets.clear()
 
-    def _run(
-        self, rows: npt.NDArray[np.intp], inputs: StepInputs, state: OnnxState
-    ) -> Sequence[Array]:
-        size = next(b for b in BUCKETS if b >= len(rows))
+    def _step_gathered(
+        self, ready: npt.NDArray[np.intp], inputs: StepInputs, state: OnnxState
+    ) -> tuple[Tensors, OnnxState]:
+        slots = len(inputs.ready)
+        outputs = {
+            t.name: np.zeros((slots, *t.shape), np.dtype(t.dtype)) for t in self._spec.outputs
+        }
+        done = list[tuple[npt.NDArray[np.intp], Sequence[Array]]]()
+        for at in range(0, len(ready), BUCKETS[-1]):
+            rows = ready[at : at + BUCKETS[-1]]
+            done.append((rows, self._run(self._bucket(len(rows)).gather(rows, inputs, state))))
+        # only now, when nothing can fail any more, does the state change
+        for rows, values in done:
+            count = len(rows)
+            for name, value in zip(self._outputs, values, strict=False):
+                outputs[name][rows] = value[:count]
+            for name, value in zip(self._state, values[len(self._outputs) :], strict=True):
+                state[name][rows] = value[:count]
+        return outputs, state
+
+    def _bucket(self, count: int) -> "_Bucket":
+        size = next(b for b in BUCKETS if b >= count)
         bucket = self._buckets.get(size)
         if bucket is None:
             bucket = self._buckets[size] = _Bucket(self._spec, size)
-        feed = bucket.gather(rows, inputs, state)
+        return bucket
+
+    def _run(self, feed: Mapping[str, Array]) -> list[Array]:
         try:
             return self._session.run(self._fetch, feed)
         except _ORT_ERRORS as error:
