@@ -146,6 +146,8 @@ class Server:
             key=config.key,
             token=config.token,
         )
+        if not 0 <= config.port <= 65535:
+            raise UsageError(f"port {config.port} does not exist; give 0 to 65535")
         tls = tls_context(config.cert, config.key) if config.cert and config.key else None
         bind = "127.0.0.1" if config.bind == "localhost" else config.bind.strip("[]")
         try:

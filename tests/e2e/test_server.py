@@ -597,10 +597,19 @@ async def test_a_port_in_use_is_one_clear_error(tmp_path):
         await second.aclose()
 
 
-async def test_an_address_that_is_not_ours_is_one_clear_error(tmp_path):
-    config = ServerConfig(bind="127.0.0.1", hosts=("live.example.org",))
-    with pytest.raises(UsageError, match="token"):
-        await Server(replace(config, avatars=tmp_path), hello=lambda: HELLO).start()
+async def test_an_address_or_port_that_does_not_exist_is_one_clear_error(tmp_path):
+    cert, key = self_signed(tmp_path)
+    foreign = {"bind": "203.0.113.1", "cert": cert, "key": key, "token": TOKEN}
+    for given, reason in (
+        ({"port": 70_000}, "port 70000 does not exist"),
+        ({"hosts": ("live.example.org",)}, "needs a token"),
+        ({**foreign, "port": 0}, r"cannot listen on 203\.0\.113\.1"),
+        ({**foreign, "cert": tmp_path / "none.pem"}, "none.pem"),
+    ):
+        config = ServerConfig(avatars=tmp_path, **given)
+        with pytest.raises(UsageError, match=reason) as caught:
+            await Server(config, hello=lambda: HELLO).start()
+        assert "\n" not in str(caught.value)
 
 
 async def test_stopping_tells_everyone_and_waits_for_nobody(tmp_path):
