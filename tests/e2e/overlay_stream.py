@@ -3,9 +3,7 @@
 import asyncio
 import math
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 
@@ -17,7 +15,7 @@ from streamer.server import Server, ServerConfig
 from streamer.types import Event, Hello, Latency, SkeletonFrame, VoiceState
 
 FPS = 15
-_CLOCK = FrameClock(fps=Fraction(FPS))
+_CLOCK = FrameClock(fps=FPS)
 _LATENCY = Latency(algorithmic_ms=200.0, compute_ms=1.5, mic_to_wire_ms=8.0, visible_ms=340.0)
 
 
@@ -71,6 +69,31 @@ def gesturing(t: float) -> dict[str, tuple[float, float, float, float]]:
     return pose
 
 
+def directions(t: float, bones: list[str]) -> dict[str, np.ndarray]:
+    """Return the world direction in which each bone's own rotation points its rest, at t.
+
+    Independent of the page: quaternions as matrices, multiplied down from the hips.
+    """
+    pose = gesturing(t)
+    world: dict[str, np.ndarray] = {}
+    for i, bone in enumerate(BONES):
+        parent = world[BONES[PARENTS[i]]] if PARENTS[i] >= 0 else np.eye(3)
+        world[bone] = parent @ _matrix(pose.get(bone, (0.0, 0.0, 0.0, 1.0)))
+    sides = {"left": np.array([1.0, 0, 0]), "right": np.array([-1.0, 0, 0])}
+    return {b: world[b] @ sides["left" if b.startswith("left") else "right"] for b in bones}
+
+
+def _matrix(q: tuple[float, float, float, float]) -> np.ndarray:
+    x, y, z, w = q
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
 def frame(index: int, *, reset: bool = False, state: VoiceState = "speaking") -> SkeletonFrame:
     """Return frame `index` of the made-up motion."""
     rotations = np.tile(np.array([0, 0, 0, 1], np.float32), (len(BONES), 1))
@@ -105,13 +128,10 @@ class OverlayServer:
     server has its own.
     """
 
-    def __init__(
-        self, folder: Path, *, port: int = 0, check: Callable[[Path], object] = Path.read_bytes
-    ) -> None:
+    def __init__(self, folder: Path, *, port: int = 0) -> None:
         self.play = threading.Event()
         self.play.set()
         self._config = ServerConfig(port=port, avatars=folder)
-        self._check = check
         self._ready = threading.Event()
         self._address: Address | None = None
         self._loop = asyncio.new_event_loop()
@@ -172,7 +192,7 @@ class OverlayServer:
 
     async def _serve(self) -> None:
         self._stop = asyncio.Event()
-        self._server = Server(self._config, hello=hello, check_avatar=self._check)
+        self._server = Server(self._config, hello=hello)
         url = await self._server.start()
         self._address = Address(url=url, port=int(url.rstrip("/").rsplit(":", 1)[1]))
         self._ready.set()

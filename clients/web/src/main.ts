@@ -30,6 +30,7 @@ class App {
   hello: Hello | null = null;
   playback: Playback | null = null;
   avatar: Avatar | null = null;
+  drawnAt = performance.now() / 1000;
 
   private readonly options = readOptions(location.search);
   private readonly hud = new Hud();
@@ -41,7 +42,6 @@ class App {
   private wanted: AvatarInfo | null = null;
   private loading = 0;
   private shown = "";
-  private last = performance.now() / 1000;
   private tally = { at: performance.now() / 1000, frames: 0, drawn: 0 };
 
   constructor() {
@@ -81,8 +81,8 @@ class App {
 
   private draw(): void {
     const now = performance.now() / 1000;
-    const elapsed = now - this.last;
-    this.last = now;
+    const elapsed = now - this.drawnAt;
+    this.drawnAt = now;
     const dt = Math.min(elapsed, MAX_STEP_S);
     const { avatar, playback } = this;
     if (avatar && playback) {
@@ -264,6 +264,7 @@ window.__gesture = {
     return {
       link: app.link,
       mode: app.playback?.mode ?? null,
+      blending: app.playback?.blending(app.drawnAt) ?? null,
       voice: app.playback?.voice ?? null,
       frames: app.counts.frames,
       drawn: app.counts.drawn,

@@ -45,6 +45,11 @@ export class Playback {
     return this.playhead;
   }
 
+  /** Whether the pose is on its way from another one to the stream's. */
+  blending(at: number): boolean {
+    return at < this.blendStart + this.blendLength;
+  }
+
   /** Take a frame that arrived at `at`. */
   push(frame: Frame, at: number): void {
     if (frame.reset || frame.sample < (this.timeline.newest?.sample ?? 0)) {
