@@ -3,26 +3,32 @@
 import asyncio
 import hashlib
 import json
+import shutil
 import struct
+import subprocess
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from streamer.clock import FrameClock
 from streamer.errors import InputError
 from streamer.humanoid import BONES, PARENTS, REST_OFFSETS
 from streamer.server import Server, ServerConfig
 from streamer.types import Hello, Latency, SkeletonFrame
+from tests.support import require
 
 JOINTS = ("pelvis", "neck", "wrist")
 DIRECTIONS = ("pelvis>neck", "neck>wrist")
 FPS = 15
+TOKEN = "correct-horse-battery"
 HELLO = Hello(
     session="local",
     version="0.1.0",
@@ -161,3 +167,53 @@ async def until(condition: Any, seconds: float = 5.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it never came to hold"
         await asyncio.sleep(0.005)
+
+
+async def read(ws: ClientConnection) -> dict[str, Any]:
+    """Return the next text message."""
+    return json.loads(await soon(ws.recv()))
+
+
+async def read_until(
+    ws: ClientConnection, wanted: Callable[[dict[str, Any]], bool]
+) -> dict[str, Any]:
+    while not wanted(message := await read(ws)):
+        pass
+    return message
+
+
+async def closed(ws: ClientConnection) -> tuple[int, list[dict[str, Any]]]:
+    """Read until the server closes; return its code and what it said before."""
+    said = list[dict[str, Any]]()
+    try:
+        while True:
+            said.append(await read(ws))
+    except ConnectionClosed as error:
+        return (error.rcvd.code if error.rcvd else 1006), said
+
+
+async def say(ws: ClientConnection, **message: Any) -> None:
+    """Send a text message."""
+    await ws.send(json.dumps(message))
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """Return a certificate for 127.0.0.1 and its key."""
+    require(shutil.which("openssl") is not None, "needs the openssl command to make a certificate")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+         "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", str(key), "-out", str(cert)],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    return cert, key
+
+
+def schema_of(side: str) -> jsonschema.Draft202012Validator:
+    """Return the check of what one side sends, `server` or `client`."""
+    path = Path(__file__).parents[1] / "clients" / "protocol.schema.json"
+    schema = json.loads(path.read_text("utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator({**schema, "anyOf": [{"$ref": f"#/$defs/{side}"}]})

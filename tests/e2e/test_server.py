@@ -1,24 +1,18 @@
 """The real server on loopback: what it serves, whom it refuses, what it survives."""
 
 import asyncio
-import hashlib
 import json
-import shutil
 import socket
-import ssl
-import subprocess
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
-from streamer.errors import InputError, UsageError
+from streamer.errors import UsageError
 from streamer.metrics import NoMetrics
 from streamer.server import LocalInputs, Server, ServerConfig
 from streamer.types import Event, WordEvent
@@ -31,63 +25,33 @@ from streamer.wire import (
 )
 from tests.serving import (
     HELLO,
-    announce,
+    TOKEN,
+    closed,
     fetch,
     make_frame,
-    make_glb,
+    read,
+    say,
+    schema_of,
+    self_signed,
     serving,
     soon,
     until,
     viewer,
     ws_url,
 )
-from tests.support import require
 
 LAYOUT = Layout.of(HELLO)
-TOKEN = "correct-horse-battery"
-
-
-@pytest.fixture(scope="module")
-def schema() -> jsonschema.Draft202012Validator:
-    path = Path(__file__).parents[2] / "clients" / "protocol.schema.json"
-    data = json.loads(path.read_text("utf-8"))
-    return jsonschema.Draft202012Validator({**data, "anyOf": [{"$ref": "#/$defs/server"}]})
-
-
-async def read(ws: ClientConnection) -> dict[str, Any]:
-    return json.loads(await soon(ws.recv()))
-
-
-async def read_until(
-    ws: ClientConnection, wanted: Callable[[dict[str, Any]], bool]
-) -> dict[str, Any]:
-    while not wanted(message := await read(ws)):
-        pass
-    return message
-
-
-async def closed(ws: ClientConnection) -> tuple[int, list[dict[str, Any]]]:
-    """Read until the server closes; return its code and what it said before."""
-    said = list[dict[str, Any]]()
-    try:
-        while True:
-            said.append(await read(ws))
-    except ConnectionClosed as error:
-        return (error.rcvd.code if error.rcvd else 1006), said
-
-
-async def say(ws: ClientConnection, **message: Any) -> None:
-    await ws.send(json.dumps(message))
+SCHEMA = schema_of("server")
 
 
 # -- frames and events ---------------------------------------------------------
 
 
 @pytest.mark.parametrize("subprotocol", [None, JSON_SUBPROTOCOL, BINARY_SUBPROTOCOL])
-async def test_frames_arrive_as_they_were_sent(tmp_path, subprotocol, schema):
+async def test_frames_arrive_as_they_were_sent(tmp_path, subprotocol):
     async with serving(tmp_path) as (server, url), viewer(url, subprotocol) as (ws, hello):
         assert ws.subprotocol == subprotocol
-        schema.validate(hello)
+        SCHEMA.validate(hello)
         assert hello["bones"] == list(HELLO.bones)
         await say(ws, type="subscribe", include=["positions", "directions"])
         await say(ws, type="ping", id=1)
@@ -99,7 +63,7 @@ async def test_frames_arrive_as_they_were_sent(tmp_path, subprotocol, schema):
             if subprotocol == BINARY_SUBPROTOCOL:
                 got, tolerance = decode_frame_bytes(message, LAYOUT), 0.0
             else:
-                schema.validate(json.loads(message))
+                SCHEMA.validate(json.loads(message))
                 got, tolerance = decode_frame_json(message, LAYOUT), 5.1e-6
             assert (got.seq, got.index, got.sample) == (index, frame.index, frame.sample)
             assert (got.state, got.reset) == (frame.state, frame.reset)
@@ -119,7 +83,7 @@ async def test_the_clients_first_known_subprotocol_is_taken(tmp_path):
         assert b"'mqtt' is not spoken here; offer gesture.v1.json" in caught.value.response.body
 
 
-async def test_events_reach_every_viewer_in_order_and_nothing_is_compressed(tmp_path, schema):
+async def test_events_reach_every_viewer_in_order_and_nothing_is_compressed(tmp_path):
     async with serving(tmp_path) as (server, url):
         async with viewer(url) as (one, _), viewer(url, BINARY_SUBPROTOCOL) as (other, _):
             assert one.protocol.extensions == []
@@ -128,10 +92,10 @@ async def test_events_reach_every_viewer_in_order_and_nothing_is_compressed(tmp_
             for ws in (one, other):
                 got = [await read(ws) for _ in range(50)]
                 assert [m["text"] for m in got] == [str(i) for i in range(50)]
-                schema.validate(got[0])
+                SCHEMA.validate(got[0])
 
 
-async def test_a_viewer_that_never_acknowledges_gets_four_frames_then_a_warning(tmp_path, schema):
+async def test_a_viewer_that_never_acknowledges_gets_four_frames_then_a_warning(tmp_path):
     now = 0.0
     async with serving(tmp_path, clock=lambda: now) as (server, url):
         async with viewer(url) as (silent, _), viewer(url) as (good, _):
@@ -148,7 +112,7 @@ async def test_a_viewer_that_never_acknowledges_gets_four_frames_then_a_warning(
                 got.append(await read(silent))
             assert [m["seq"] for m in got[:4]] == [0, 1, 2, 3]
             warning, pong = got[4:]
-            schema.validate(warning)
+            SCHEMA.validate(warning)
             assert warning["code"] == "lag"
             assert (pong["sent"], pong["dropped"]) == (4, 55)
             await say(silent, type="ack", seq=3)
@@ -273,104 +237,6 @@ async def test_only_get_is_answered(tmp_path, web):
         assert (await fetch(url, "v1/watch")).status == 426
 
 
-# -- who is let in -----------------------------------------------------------------
-
-
-async def handshake_status(url: str, **options: Any) -> int:
-    try:
-        async with connect(ws_url(url), **options) as ws:
-            await read(ws)
-    except InvalidStatus as error:
-        return error.response.status_code
-    return 101
-
-
-async def test_other_pages_and_rebound_names_are_refused(tmp_path, web):
-    async with serving(tmp_path) as (_, url):
-        port = url.rstrip("/").rsplit(":", 1)[1]
-        for own in ("127.0.0.1", "localhost", "[::1]"):
-            assert await handshake_status(url, origin=f"http://{own}:{port}") == 101
-            assert (await fetch(url, headers={"Host": f"{own}:{port}"})).status == 200
-        for other in (
-            "null",
-            "https://evil.example",
-            f"http://evil.example:{port}",
-            f"https://127.0.0.1:{port}",
-            "http://127.0.0.1",
-            "file://",
-        ):
-            assert await handshake_status(url, origin=other) == 403
-            assert (await fetch(url, headers={"Origin": other})).status == 403
-        for rebound in ("rebound.example", f"rebound.example:{port}", "127.0.0.1", ""):
-            for path in ("", "healthz", "avatar", "v1/watch"):
-                assert (await fetch(url, path, headers={"Host": rebound})).status == 403
-        headers = {"Host": f"rebound.example:{port}"}
-        host, real_port = "127.0.0.1", int(port)
-        rebound_url = f"http://rebound.example:{port}/"
-        assert await handshake_status(rebound_url, host=host, port=real_port) == 403
-        assert (await fetch(url, headers=headers)).status == 403
-        assert await handshake_status(url) == 101  # a program, without an Origin
-
-
-async def test_a_token_is_asked_for_in_the_first_message(tmp_path, web):
-    config = ServerConfig(token=TOKEN, handshake_timeout_s=0.2)
-    hello = {"type": "hello", "protocol": "gesture.v1"}
-    async with serving(tmp_path, config) as (_, url):
-        async with connect(ws_url(url)) as ws:
-            await say(ws, **hello, token=TOKEN)
-            assert (await read(ws))["type"] == "hello"
-        for first, code in (
-            (json.dumps({**hello, "token": TOKEN + "!"}), 4401),
-            (json.dumps(hello), 4401),
-            ('{"type":"ack","seq":0}', 4401),
-            (b"\0", 4401),
-            ("nonsense", 4400),
-            (None, 4408),
-        ):
-            async with connect(ws_url(url) + f"?token={TOKEN}") as ws:
-                if first is not None:
-                    await ws.send(first)
-                got, said = await closed(ws)
-                assert got == code
-                assert [m["type"] for m in said] == ["error"]  # and no hello before it
-        assert (await fetch(url)).status == 200
-        for path in ("avatar", "avatar/file", "metrics"):
-            assert (await fetch(url, path)).status == 401
-            assert (await fetch(url, f"{path}?token={TOKEN}")).status == 401
-        authorised = {"Authorization": f"Bearer {TOKEN}"}
-        assert (await fetch(url, "avatar", headers=authorised)).status == 200
-
-
-def self_signed(folder: Path) -> tuple[Path, Path]:
-    require(shutil.which("openssl") is not None, "needs the openssl command to make a certificate")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-         "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
-         "-keyout", str(key), "-out", str(cert)],
-        check=True,
-        capture_output=True,
-    )  # fmt: skip
-    return cert, key
-
-
-async def test_beyond_loopback_it_takes_tls_and_a_token(tmp_path):
-    cert, key = self_signed(tmp_path)
-    with pytest.raises(UsageError, match="TLS and a token"):
-        await Server(ServerConfig(bind="0.0.0.0", port=0), hello=lambda: HELLO).start()
-    config = ServerConfig(bind="0.0.0.0", cert=cert, key=key, token=TOKEN)
-    trust = ssl.create_default_context(cafile=str(cert))
-    async with serving(tmp_path, config) as (_, url):
-        assert url.startswith("https://0.0.0.0:")
-        near = url.replace("0.0.0.0", "127.0.0.1")
-        origin = near.rstrip("/")
-        async with connect(ws_url(near), ssl=trust, origin=origin) as ws:
-            await say(ws, type="hello", protocol="gesture.v1", token=TOKEN)
-            assert (await read(ws))["type"] == "hello"
-        with pytest.raises(InvalidStatus):
-            await connect(ws_url(near), ssl=trust, origin=origin.replace("https", "http"))
-
-
 # -- what it survives -----------------------------------------------------------------
 
 
@@ -491,98 +357,6 @@ async def test_a_stream_without_input_says_so(tmp_path):
     async with serving(tmp_path) as (_, url), viewer(url) as (ws, _):
         await say(ws, type="interrupt")
         assert (await read(ws))["code"] == "unavailable"
-
-
-# -- avatars ---------------------------------------------------------------------------------
-
-
-async def upload(ws: ClientConnection, data: bytes, name: str = "mine.vrm") -> dict[str, Any]:
-    """Upload in chunks of 192 kB as the page does; return the last answer."""
-    await ws.send(announce(data, name))
-    answer = await read_until(ws, lambda m: m["type"] == "upload")
-    if answer["state"] == "ready":
-        for at in range(0, len(data), 192 * 1024):
-            await ws.send(data[at : at + 192 * 1024])
-        answer = await read_until(ws, lambda m: m["type"] == "upload")
-    return answer
-
-
-async def test_an_avatar_is_shown_on_every_page_and_after_a_restart(tmp_path, schema):
-    data = make_glb(3_000_000)
-    (tmp_path / "mannequin.vrm").write_bytes(make_glb(generator="mannequin"))
-    async with serving(tmp_path) as (_, url):
-        async with viewer(url) as (one, hello), viewer(url, BINARY_SUBPROTOCOL) as (other, _):
-            assert (hello["avatar"]["name"], hello["avatar"]["custom"]) == ("mannequin.vrm", False)
-            answer = await upload(one, data)
-            schema.validate(answer)
-            assert (answer["state"], answer["received"]) == ("done", len(data))
-            for ws in (one, other):
-                event = await read(ws)
-                schema.validate(event)
-                assert (event["event"], event["name"]) == ("avatar", "mine.vrm")
-        file = await fetch(url, event["url"].lstrip("/"))
-        assert file.body == data
-        assert file.headers["content-type"] == "model/gltf-binary"
-        assert "immutable" in file.headers["cache-control"]
-        plain = await fetch(url, "avatar/file")
-        assert plain.headers["cache-control"] == "no-cache"
-        same = await fetch(url, "avatar/file", headers={"If-None-Match": plain.headers["etag"]})
-        assert same.status == 304
-    async with serving(tmp_path) as (_, url), viewer(url) as (ws, hello):
-        assert hello["avatar"]["sha256"] == hashlib.sha256(data).hexdigest()
-        await say(ws, type="control", settings={"avatar": "default"})
-        assert (await read(ws))["name"] == "mannequin.vrm"
-        assert json.loads((await fetch(url, "avatar")).body)["custom"] is False
-
-
-async def test_an_avatar_that_is_none_is_refused_and_the_viewer_stays(tmp_path):
-    async with serving(tmp_path) as (server, url), viewer(url) as (ws, _):
-        for data, reason in (
-            (b"<html>" * 100_000, "is no VRM"),
-            (make_glb(400_000)[:-8], "truncated"),
-        ):
-            answer = await upload(ws, data)
-            assert answer["state"] == "refused"
-            assert reason in answer["message"]
-        await say(ws, type="avatar", name="x", size=200_000_000, sha256="0" * 64)
-        assert "200000000 bytes" in (await read(ws))["message"]
-        await server.sink.send(make_frame(0))
-        assert (await read(ws))["index"] == 0
-        assert (await fetch(url, "avatar/file")).status == 404
-        assert list((tmp_path / "avatars").glob("*.vrm")) == []
-
-
-async def test_a_newer_upload_takes_the_place_of_one_that_stopped_half_way(tmp_path):
-    data = make_glb(1_000_000)
-    async with serving(tmp_path) as (_, url), viewer(url) as (slow, _), viewer(url) as (quick, _):
-        await slow.send(announce(data))
-        assert (await read(slow))["state"] == "ready"
-        await slow.send(data[:200_000])
-        assert (await upload(quick, data))["state"] == "done"
-        await slow.send(data[200_000:400_000])
-        answer = await read_until(slow, lambda m: m["type"] == "upload")
-        assert "another upload" in answer["message"]
-
-
-async def test_a_client_that_leaves_in_the_middle_of_an_upload_leaves_nothing(tmp_path):
-    data = make_glb(1_000_000)
-    async with serving(tmp_path) as (server, url):
-        async with viewer(url) as (ws, _):
-            await ws.send(announce(data))
-            await read(ws)
-            await ws.send(data[:200_000])
-        await until(lambda: server.sink.viewers == 0)
-        await until(lambda: not list((tmp_path / "avatars").iterdir()))
-
-
-async def test_the_command_lines_avatar_is_taken_the_same_way(tmp_path):
-    file = tmp_path / "Ada.vrm"
-    file.write_bytes(make_glb())
-    async with serving(tmp_path) as (server, url), viewer(url) as (ws, _):
-        await server.set_avatar(file)
-        assert (await read(ws))["name"] == "Ada.vrm"
-        with pytest.raises(InputError, match="no such file"):
-            await server.set_avatar(tmp_path / "none.vrm")
 
 
 # -- start and stop ------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
-import jsonschema
 import numpy as np
 import pytest
 
@@ -44,16 +43,10 @@ from streamer.wire_requests import (
     encode_audio,
     encode_request,
 )
-from tests.serving import DIRECTIONS, HELLO, JOINTS, make_frame
+from tests.serving import DIRECTIONS, HELLO, JOINTS, make_frame, schema_of
 
 CLIENTS = Path(__file__).parents[2] / "clients"
 LAYOUT = Layout.of(HELLO)
-
-
-def validator(side: str) -> jsonschema.Draft202012Validator:
-    schema = json.loads((CLIENTS / "protocol.schema.json").read_text("utf-8"))
-    jsonschema.Draft202012Validator.check_schema(schema)
-    return jsonschema.Draft202012Validator({**schema, "anyOf": [{"$ref": f"#/$defs/{side}"}]})
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +202,7 @@ REQUESTS = [
 def test_requests_come_back_and_keep_to_the_schema(request_):
     text = encode_request(request_)
     assert decode_request(text) == request_
-    validator("client").validate(json.loads(text))
+    schema_of("client").validate(json.loads(text))
 
 
 def test_unknown_keys_of_a_request_are_ignored():
@@ -311,7 +304,7 @@ def test_golden_streams_keep_to_the_schema_and_hold_the_same_frames():
     text = (CLIENTS / "golden" / "gesture.v1.json.jsonl").read_text("utf-8").splitlines()
     records = (CLIENTS / "golden" / "gesture.v1.bin.golden").read_bytes()
     layout = Layout.of(decode_hello(text[0]))
-    check = validator("server")
+    check = schema_of("server")
     kinds = set()
     at = 0
     for line in text:
@@ -335,7 +328,7 @@ def test_golden_streams_keep_to_the_schema_and_hold_the_same_frames():
 
 
 def test_golden_requests_keep_to_the_schema_and_are_understood():
-    check = validator("client")
+    check = schema_of("client")
     for line in (CLIENTS / "golden" / "client.jsonl").read_text("utf-8").splitlines():
         check.validate(json.loads(line))
         assert encode_request(decode_request(line)) == line
@@ -352,4 +345,4 @@ def test_golden_requests_keep_to_the_schema_and_are_understood():
     ],
 )
 def test_the_schema_can_fail(message):
-    assert not validator("server").is_valid(message)
+    assert not schema_of("server").is_valid(message)
