@@ -91,7 +91,7 @@ async def test_a_token_is_asked_for_in_the_first_message(tmp_path):
 async def test_beyond_loopback_it_takes_tls_and_a_token(tmp_path):
     cert, key = self_signed(tmp_path)
     with pytest.raises(UsageError, match="TLS and a token"):
-        await Server(ServerConfig(bind="0.0.0.0", port=0), hello=lambda: HELLO).start()
+        await Server(ServerConfig(bind="0.0.0.0", avatars=tmp_path), hello=lambda: HELLO).start()
     config = ServerConfig(bind="0.0.0.0", cert=cert, key=key, token=TOKEN)
     trust = ssl.create_default_context(cafile=str(cert))
     async with serving(tmp_path, config) as (_, url):
