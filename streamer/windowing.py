@@ -38,7 +38,6 @@ class Windower:
         _check(spec, lookahead)
         self._spec = spec
         self._clock = spec.clock
-        self._lookahead = lookahead
         self._seed = seed
         self._starts = 0
         self._fixed = {
@@ -47,7 +46,7 @@ class Windower:
             "seed": gesture_seed(seed, 0),
         }
         self._names = tuple(t.name for t in spec.inputs)
-        self._words = WordTimeline(self._clock, lookahead)
+        self._words = WordTimeline(self._clock)
         self._start = True
         self._step = 0
         self._set_position(0)

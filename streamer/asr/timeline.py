@@ -23,7 +23,7 @@ class _Waiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimedWord:
-    """A word in the step where it enters; `age` is in frames since its own start."""
+    """A word in the step where it enters; `age` is in steps since the one in which it began."""
 
     word: WordEvent
     age: int
@@ -32,17 +32,16 @@ class TimedWord:
 class WordTimeline:
     """The words that have arrived and wait for their step.
 
-    Step m computes pose frame m - lookahead. A word enters in the first step
-    that was not complete when the word arrived and whose pose frame has reached
-    the word's start; a step takes one word, the others follow in the next
-    steps. What a step has taken never changes, so two logs that agree on the
-    arrivals up to a time agree on every step up to it. A revised word is a new
-    word: it enters again.
+    Step m hears the audio of frame m. A word enters in the first step that was
+    not complete when the word arrived and that has reached the word's start; a
+    step takes one word, the others follow in the next steps. Lookahead plays no
+    part: words go with the audio, as they do in training. What a step has taken
+    never changes, so two logs that agree on the arrivals up to a time agree on
+    every step up to it. A revised word is a new word: it enters again.
     """
 
-    def __init__(self, clock: FrameClock, lookahead: int) -> None:
+    def __init__(self, clock: FrameClock) -> None:
         self._clock = clock
-        self._lookahead = lookahead
         self._waiting: list[_Waiting] = []
         self._order = 0
         self.dropped = 0
@@ -57,7 +56,7 @@ class WordTimeline:
         if far or not normalise(word.text) or len(self._waiting) >= CAPACITY:
             self.dropped += 1
             return False
-        step = max(self._clock.frame_of(max(arrival, 0)), self._frame(word) + self._lookahead)
+        step = max(self._clock.frame_of(max(arrival, 0)), self._frame(word))
         heappush(self._waiting, _Waiting(step, self._order, word))
         self._order += 1
         return True
@@ -67,7 +66,7 @@ class WordTimeline:
         if not self._waiting or self._waiting[0].step > step:
             return None
         word = heappop(self._waiting).word
-        return TimedWord(word=word, age=step - self._lookahead - self._frame(word))
+        return TimedWord(word=word, age=step - self._frame(word))
 
     def clear(self) -> None:
         """Forget the words that wait."""

@@ -23,34 +23,33 @@ def taken(timeline: WordTimeline, steps: int) -> dict[int, tuple[str, int]]:
 
 
 def test_a_late_word_enters_in_the_first_step_that_is_not_complete() -> None:
-    timeline = WordTimeline(CLOCK, lookahead=0)
+    timeline = WordTimeline(CLOCK)
     # step 14 ends at sample 16000 exactly: it was complete when the word came
     timeline.push(word("late", 10_000), arrival=16_000)
     assert taken(timeline, 30) == {15: ("late", 15 - 9)}
 
 
 def test_a_word_one_sample_earlier_still_makes_the_step() -> None:
-    timeline = WordTimeline(CLOCK, lookahead=0)
+    timeline = WordTimeline(CLOCK)
     timeline.push(word("now", 10_000), arrival=15_999)
     assert taken(timeline, 30) == {14: ("now", 14 - 9)}
 
 
-def test_a_word_that_is_known_ahead_waits_until_the_pose_frame_reaches_it() -> None:
-    timeline = WordTimeline(CLOCK, lookahead=4)
+def test_a_word_that_is_known_ahead_waits_for_its_own_audio() -> None:
+    timeline = WordTimeline(CLOCK)
     timeline.push(word("soon", 16_000), arrival=0)
-    # frame 15 is computed by step 19
-    assert taken(timeline, 30) == {19: ("soon", 0)}
+    assert taken(timeline, 30) == {15: ("soon", 0)}
 
 
 def test_one_word_a_step_in_order_of_their_steps() -> None:
-    timeline = WordTimeline(CLOCK, lookahead=0)
+    timeline = WordTimeline(CLOCK)
     for text, start in (("c", 2_000), ("a", 0), ("b", 100)):
         timeline.push(word(text, start), arrival=0)
     assert taken(timeline, 9) == {0: ("a", 0), 1: ("b", 1), 2: ("c", 1)}
 
 
 def test_a_revision_enters_again_and_changes_nothing_taken() -> None:
-    timeline = WordTimeline(CLOCK, lookahead=0)
+    timeline = WordTimeline(CLOCK)
     first = word("wreck", 0)
     timeline.push(first, arrival=0)
     assert taken(timeline, 4) == {0: ("wreck", 0)}
@@ -66,20 +65,20 @@ def test_a_revision_enters_again_and_changes_nothing_taken() -> None:
     [word("", 0), word("?!", 0), word("far", 16_000 * 31), word("old", -16_000 * 31)],
 )
 def test_useless_words_are_dropped_and_counted(useless: WordEvent) -> None:
-    timeline = WordTimeline(CLOCK, lookahead=0)
+    timeline = WordTimeline(CLOCK)
     assert not timeline.push(useless, arrival=0)
     assert timeline.dropped == 1
     assert taken(timeline, 1_000) == {}
 
 
 def test_a_negative_time_is_the_session_start_and_a_long_word_does_no_harm() -> None:
-    timeline = WordTimeline(CLOCK, lookahead=0)
+    timeline = WordTimeline(CLOCK)
     assert timeline.push(word("x" * 10_000, -5), arrival=-5)
     assert taken(timeline, 2)[0][1] == 0
 
 
 def test_a_flood_is_bounded() -> None:
-    timeline = WordTimeline(CLOCK, lookahead=0)
+    timeline = WordTimeline(CLOCK)
     for _ in range(CAPACITY + 7):
         timeline.push(word("la", 0), arrival=0)
     assert timeline.dropped == 7
@@ -87,7 +86,7 @@ def test_a_flood_is_bounded() -> None:
 
 
 def test_clear_forgets() -> None:
-    timeline = WordTimeline(CLOCK, lookahead=0)
+    timeline = WordTimeline(CLOCK)
     timeline.push(word("a", 0), arrival=0)
     timeline.clear()
     assert taken(timeline, 5) == {}
