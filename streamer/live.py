@@ -29,7 +29,7 @@ from streamer.types import AudioChunk, Event, SkeletonFrame, WordEvent
 _clock = time.perf_counter
 
 
-async def live(config: LiveConfig, *, began: float, status: TextIO = sys.stderr) -> dict[str, Any]:
+async def live(config: LiveConfig, *, began: float, status: TextIO | None = None) -> dict[str, Any]:
     """Run until the source ends, its time is up or Ctrl-C; return the report of DESIGN 7.
 
     began: the `perf_counter` time at which the program started. Raises
@@ -37,7 +37,7 @@ async def live(config: LiveConfig, *, began: float, status: TextIO = sys.stderr)
     """
     async with AsyncExitStack() as stack:
         stop = stack.enter_context(interruptible())
-        line = StatusLine(status, _clock)
+        line = StatusLine(status or sys.stderr, _clock)
         stack.callback(line.clear)
         later = _Later()
         recordings = [open_recording(path, later.hello) for path in config.record]

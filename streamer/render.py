@@ -20,7 +20,7 @@ from streamer.sinks.file import open_recording
 _clock = time.perf_counter
 
 
-async def render(config: RenderConfig, *, status: TextIO = sys.stderr) -> dict[str, Any]:
+async def render(config: RenderConfig, *, status: TextIO | None = None) -> dict[str, Any]:
     """Write the whole motion of a file; return the report of DESIGN 7.
 
     The frames are those of `gesture live` on the same file. In the report a
@@ -29,7 +29,7 @@ async def render(config: RenderConfig, *, status: TextIO = sys.stderr) -> dict[s
     """
     async with AsyncExitStack() as stack:
         stop = stack.enter_context(interruptible())
-        line = StatusLine(status, _clock)
+        line = StatusLine(status or sys.stderr, _clock)
         stack.callback(line.clear)
         opened = list[Session]()
         sinks = [open_recording(path, lambda: opened[0].hello()) for path in config.output]

@@ -20,7 +20,7 @@ from streamer.types import Hello
 _clock = time.perf_counter
 
 
-async def serve(config: ServeConfig, *, status: TextIO = sys.stderr) -> None:
+async def serve(config: ServeConfig, *, status: TextIO | None = None) -> None:
     """Serve until Ctrl-C; raises `GestureError` for anything that cannot be had."""
     async with AsyncExitStack() as stack:
         stop = stack.enter_context(interruptible())
@@ -55,7 +55,7 @@ async def serve(config: ServeConfig, *, status: TextIO = sys.stderr) -> None:
         stack.push_async_callback(server.aclose)
         if config.avatar is not None:
             await server.set_avatar(config.avatar)
-        line = StatusLine(status, _clock)
+        line = StatusLine(status or sys.stderr, _clock)
         line.say(
             f"Gesture Streamer {__version__}: {engine.spec.name} on {loaded.backend.name} "
             f"({loaded.backend.reason})"

@@ -1,0 +1,154 @@
+import argparse
+from pathlib import Path
+
+import pytest
+
+from streamer.config import parse_count, parse_counts, parse_port, parse_positive, parse_style
+from streamer.errors import ConfigError, UsageError
+from streamer.options import bench_config, live_config, parse, render_config, serve_config
+
+
+def toml(folder: Path, text: str) -> str:
+    path = folder / "gesture.toml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_defaults_of_live() -> None:
+    config = live_config(parse(["live"]))
+    assert (config.source, config.asr, config.duration, config.record) == ("mic", "auto", None, ())
+    assert config.server is not None
+    assert (config.server.bind, config.server.port) == ("127.0.0.1", 8765)
+    assert (config.model.model, config.model.backend) == ("ha2g-stream-small", "auto")
+    assert (config.model.lookahead, config.model.style, config.model.seed) == (None, None, 0)
+
+
+def test_every_option_of_live_arrives() -> None:
+    words = "live --source a.wav --device 3 --model m --backend onnxruntime --lookahead 4"
+    words += " --asr none --style calm=1,big=3 --seed 9 --avatar me.vrm --vmc [::1]:39539"
+    words += (
+        " --output-fps 30 --record a.jsonl --record b.npz --bind 0.0.0.0 --port 0 --duration 2.5"
+    )
+    config = live_config(parse(words.split()))
+    assert config.source == "a.wav"
+    assert (config.device, config.asr, config.duration) == ("3", "none", 2.5)
+    assert config.model.style == {"calm": 1.0, "big": 3.0}
+    assert (config.model.lookahead, config.model.seed) == (4, 9)
+    assert config.vmc == ("::1", 39_539)
+    assert config.record == (Path("a.jsonl"), Path("b.npz"))
+    assert config.avatar == Path("me.vrm")
+    assert config.output_fps == 30
+    assert config.server is not None
+    assert (config.server.bind, config.server.port) == ("0.0.0.0", 0)
+
+
+def test_the_other_commands() -> None:
+    render = render_config(parse(["render", "a.wav", "-o", "a.npz", "--output=b.jsonl"]))
+    assert render.output == (Path("a.npz"), Path("b.jsonl"))
+    serve = serve_config(parse(["serve", "--sessions", "3", "--host", "a.example"]))
+    assert (serve.sessions, serve.hosts) == (3, ("a.example",))
+    bench = bench_config(parse(["bench", "--slots", "1, 8", "--seconds", "2"]))
+    assert (bench.slots, bench.seconds, bench.log) == ((1, 8), 2.0, None)
+
+
+def test_a_file_tells_the_same_and_the_command_line_wins(tmp_path: Path) -> None:
+    path = toml(
+        tmp_path,
+        """
+        source = "demo"
+        lookahead = 4
+        output-fps = 30.5
+        style = "big=0.5,calm=0.5"
+        record = ["a.jsonl"]
+        no-server = true
+        json = false
+        """,
+    )
+    told = parse(["live", "--config", path, "--lookahead", "0"])
+    config = live_config(told)
+    assert (config.source, config.model.lookahead, config.output_fps) == ("demo", 0, 30.5)
+    assert config.model.style == {"big": 0.5, "calm": 0.5}
+    assert config.server is None
+    assert config.record == (Path("a.jsonl"),)
+    assert not told.json
+
+
+def test_a_file_for_a_command_with_arguments(tmp_path: Path) -> None:
+    path = toml(tmp_path, 'seed = 4\noutput = ["a.npz"]')
+    config = render_config(parse(["render", "a.wav", "--config", path]))
+    assert (config.source, config.model.seed, config.output) == ("a.wav", 4, (Path("a.npz"),))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lookahed = 2", "unknown key 'lookahed'; there are .*lookahead"),
+        ("config = 'x'", "unknown key 'config'"),
+        ("[model]\nname = 'x'", "model is .*expected a text or a number"),
+        ("lookahead = 'two'", "argument --lookahead: 'two'"),
+        ("lookahead = true", "lookahead is True; expected a text or a number"),
+        ("no-server = 1", "no-server is 1; expected true or false"),
+        ("record = [1]", r"record is \[1\]; expected a list of texts"),
+        ("backend = 'cuda'", "argument --backend: invalid choice: 'cuda'"),
+        ("port = 70000", "argument --port"),
+        ("duration = nan", "argument --duration"),
+        ("source = ", "not TOML"),
+    ],
+)
+def test_a_file_that_is_wrong_is_named_with_its_key(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    path = toml(tmp_path, text)
+    with pytest.raises(ConfigError, match=rf"gesture\.toml: {message}"):
+        parse(["live", "--config", path])
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.toml: cannot be read"):
+        parse(["live", "--config", str(tmp_path / "nowhere.toml")])
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="not TOML"):
+        parse(["live", "--config", str(tmp_path / "binary.toml")])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["live", "--sourc", "demo"],
+        ["live", "--vmc", "localhost"],
+        ["live", "--vmc", "localhost:99999"],
+        ["live", "--duration", "0"],
+        ["live", "--style", "calm=x"],
+        ["live", "--avatar", "a.vrm", "--no-server"],
+        ["render", "a.wav"],
+        ["serve", "--sessions", "0"],
+        ["bench", "--slots", "0,1"],
+        ["dance"],
+        [],
+    ],
+)
+def test_a_wrong_command_line(words: list[str]) -> None:
+    configure = {"live": live_config, "serve": serve_config}
+    with pytest.raises(UsageError) as caught:
+        configure.get(words[0] if words else "", str)(parse(words))  # type: ignore[operator]
+    assert "\n" not in str(caught.value)
+
+
+def test_values() -> None:
+    assert parse_style("big") == {"big": 1.0}
+    assert parse_style("a=1, b=2") == {"a": 1.0, "b": 2.0}
+    assert parse_counts("1,8") == (1, 8)
+    assert parse_port("0") == 0
+    for parser, bad in (
+        (parse_style, "=1"),
+        (parse_style, "a=-1"),
+        (parse_style, "a=inf"),
+        (parse_count, "-1"),
+        (parse_count, "²"),
+        (parse_count, "9" * 5_000),
+        (parse_port, "65536"),
+        (parse_positive, "-3"),
+        (parse_positive, "nan"),
+    ):
+        with pytest.raises(argparse.ArgumentTypeError, match="expected"):
+            parser(bad)
