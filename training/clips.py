@@ -32,6 +32,7 @@ CODE_SIZE = 12
 
 _SUPPORT = 0.5
 _NEAREST = 0.1
+_FASTEST = 1.7  # metres a second
 
 _PERFORMERS = {"brad": "ChrBrad", "connor": "ChrConnor", "garza": "ChrGarza"}
 _NOT_GESTURES = ("Stretch", "Scratch", "Squeeze", "WeightShift", "ToIdle", "Idle03.", "IdleCross")
@@ -217,7 +218,7 @@ def _make_clip(name: str, raw: Float, emphasis: float, idle: Float, support: boo
         return None
     cocked = _find_cocked(speed, path, away, start, apex)
     far = np.linalg.norm(path - path[apex], axis=-1)[apex:] > 0.07
-    release = apex + min(int(np.argmax(far)) if far.any() else len(far), 12)
+    release = apex + min(int(np.argmax(far)) if far.any() else len(far) - 1, 12)
     rebased = _rebase(raw, idle, hands, start, cocked, release)
     if support and len(hands) == 1:
         other = "left" if hands[0] == "right" else "right"
@@ -227,16 +228,31 @@ def _make_clip(name: str, raw: Float, emphasis: float, idle: Float, support: boo
         rebased[:, vectors] = half[:, vectors]
     if depth(rebased[apex]).max() > 0.06:
         return None
+    calm, times = _slow_down(push_out(rebased))
     return Clip(
         name=name,
         gesture=gesture_class(name),
         hands=hands,
-        directions=push_out(rebased),
-        start=start / CLIP_FPS,
-        cocked=cocked / CLIP_FPS,
-        apex=apex / CLIP_FPS,
-        release=release / CLIP_FPS,
+        directions=calm,
+        start=float(times[start]),
+        cocked=float(times[cocked]),
+        apex=float(times[apex]),
+        release=float(times[release]),
     )
+
+
+def _slow_down(directions: Float) -> tuple[Float, Float]:
+    """Return a clip [T', 45, 3] with wrists no faster than people's, and when [T] a frame is.
+
+    Replacing the idle pose made some ways longer in the same time.
+    """
+    speed = np.linalg.norm(np.gradient(_wrists(directions), 1 / CLIP_FPS, axis=0), axis=-1)
+    stretch = np.maximum(speed.max(1) / _FASTEST, 1.0)
+    stretch = np.convolve(np.pad(stretch, 2, "edge"), [0.1, 0.2, 0.4, 0.2, 0.1], "valid")
+    steps = np.maximum((stretch[1:] + stretch[:-1]) / 2, 1.0)
+    times = np.concatenate([[0.0], np.cumsum(steps)]) / CLIP_FPS
+    even = np.arange(int(times[-1] * CLIP_FPS) + 1) / CLIP_FPS
+    return resample(directions, times, even), times
 
 
 def _find_apex(speed: Float, away: Float, emphasis: int) -> int:

@@ -24,6 +24,7 @@ def draw_corpus(folder: Path, library: Library, figures: list[dict[str, Any]]) -
     """
     shards = sorted(folder.glob("[0-9]*.npz"))[:_SHOWN]
     chart, axes = plt.subplots(_SHOWN + 1, 1, figsize=(14, 3 * (_SHOWN + 1)))
+    chart.subplots_adjust(left=0.05, right=0.98, top=0.97, bottom=0.05, hspace=0.35)
     for axis, path in zip(axes, shards, strict=False):
         _draw_sequence(axis, path)
     for axis in axes[len(shards) : _SHOWN]:

@@ -16,7 +16,7 @@ Float = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 # How fast a jump dies out, 1/s: at 10, half of it is left after 0.17 s.
-_SETTLE = 11.0
+_SETTLE = 9.5
 _SETTLE_BETWEEN = 5.5  # from one gesture to the next one's start: slower than a stroke
 _SETTLE_TRUNK = 7.0
 _SETTLE_IDLE_ARM = 4.5
@@ -60,7 +60,7 @@ def _join(library: Library, timeline: Timeline, style: Style) -> Float:
         target = _target(library, clip, np.concatenate([[lead], times]), style)
         turn, residue = pose.offset(target[0], last)
         speed = (pose.between(before, last) - pose.between(target[0], target[1])) * FPS
-        settle = _settle(library, clip, Phase(int(timeline.phase[begin])))[None, :, None]
+        settle = _settle(library, clip, Phase(int(timeline.phase[begin])), style)[None, :, None]
         after = np.arange(1, end - begin + 1)[:, None, None] / FPS
         fade = np.exp(-settle * after)
         turned = (turn + (speed + settle * turn) * after) * fade
@@ -71,7 +71,7 @@ def _join(library: Library, timeline: Timeline, style: Style) -> Float:
     return out
 
 
-def _settle(library: Library, clip: int, phase: Phase) -> Float:
+def _settle(library: Library, clip: int, phase: Phase, style: Style) -> Float:
     """Return how fast [G] an offset dies out, per group, in 1/s."""
     settle = np.full(pose.G, _SETTLE_BETWEEN if phase is Phase.HOLD else _SETTLE)
     settle[pose.TRUNK] = _SETTLE_TRUNK
@@ -81,7 +81,7 @@ def _settle(library: Library, clip: int, phase: Phase) -> Float:
     for side in ("left", "right"):
         if side not in library.clips[clip].hands:
             settle[pose.ARMS[side]] = _SETTLE_IDLE_ARM
-    return settle
+    return settle * style.pace
 
 
 def _target(library: Library, number: int, times: Float, style: Style) -> Float:

@@ -57,13 +57,15 @@ class Style:
 STYLES = (
     Style(name="calm", amplitude=0.75, pace=0.85, patience_frames=8, spacing_frames=20),
     Style(name="lively", amplitude=1.0, pace=1.05, patience_frames=8, spacing_frames=10),
-    Style(name="big", amplitude=1.2, pace=1.1, patience_frames=8, spacing_frames=10),
+    Style(name="big", amplitude=1.18, pace=1.05, patience_frames=8, spacing_frames=10),
 )
 
 _PREPARE_SECONDS = 0.4
 _STROKE_SECONDS = (0.3, 0.45)
 _AFTER_SECONDS = (0.15, 0.35)
-_HURRY = 1.3
+_PREPARE_WARP = (0.3, 1.4)
+_STROKE_WARP = (0.6, 1.4)
+_HURRY = 1.2
 _TRIGGER_SPACING_FRAMES = 18
 _TRIGGER_WAIT_FRAMES = 20
 _ONSET_FRAMES = 1
@@ -177,7 +179,7 @@ class Planner:
         self._pending |= accent or self._wish is not None
         clip = self._library.clips[self._clip]
         whole = max(clip.cocked - clip.start, 1e-3)
-        rate = np.clip(whole / _PREPARE_SECONDS, 0.6, 1.8) * self._style.pace
+        rate = np.clip(whole / _PREPARE_SECONDS, *_PREPARE_WARP) * self._style.pace
         self._time += rate * (_HURRY if self._pending else 1.0) / FPS
         if self._time >= clip.cocked:
             if self._pending:
@@ -213,7 +215,8 @@ class Planner:
         clip = self._library.clips[self._clip]
         if self._time < clip.apex:
             whole = clip.apex - clip.cocked
-            self._time += whole / np.clip(whole, *_STROKE_SECONDS) * self._style.pace / FPS
+            rate = np.clip(whole / np.clip(whole, *_STROKE_SECONDS), *_STROKE_WARP)
+            self._time += rate * self._style.pace / FPS
             return
         whole = max(clip.release - clip.apex, 1e-3)
         rate = whole / np.clip(whole, *_AFTER_SECONDS)
