@@ -16,7 +16,7 @@ from streamer.audio.devices import Device, choose_device, find_again
 from streamer.audio.pacing import Sleep
 from streamer.audio.portaudio import AudioSystem, OpenInput, PortAudio
 from streamer.audio.resample import FirResampler
-from streamer.audio.timeline import CaptureClock, CaptureTimeline
+from streamer.audio.timeline import Arrival, CaptureClock, CaptureTimeline
 from streamer.clock import SAMPLE_RATE, Clock
 from streamer.errors import UsageError
 from streamer.types import AudioChunk, Float32, WordEvent
@@ -144,8 +144,12 @@ class MicrophoneSource:
         if blocks and self._reported_lost:
             self._reported_lost = False
             _log.warning("%s is back", self.name)
-        for block in blocks:
-            samples, captured_at = connection.decode(block)
+        if not blocks:
+            return
+        for block, captured_at in zip(blocks, connection.stamp(blocks), strict=True):
+            samples = connection.decode(block.samples)
+            if connection.resampler is not None:
+                captured_at -= connection.resampler.pending_s
             if len(samples):
                 yield from self._timeline.audio(samples, captured_at, block.arrived)
 
@@ -274,15 +278,17 @@ class _Connection:
         self.mixer = StrongestChannel(self.rate)
         self.resampler = None if self.rate == SAMPLE_RATE else FirResampler(self.rate)
 
-    def decode(self, block: _Block) -> tuple[Float32, float]:
-        """Return a block at 16 kHz and when its last sample was captured."""
-        captured_at = self.capture.stamp(len(block.samples), block.arrived, block.age)
+    def stamp(self, blocks: list[_Block]) -> list[float]:
+        """Return when the last sample of each block was captured."""
+        return self.capture.stamp(
+            [Arrival(frames=len(b.samples), arrived=b.arrived, age=b.age) for b in blocks]
+        )
+
+    def decode(self, block: Float32) -> Float32:
+        """Return a block [n, channels] as mono at 16 kHz."""
         # Drivers have been seen to give NaN while a device goes away.
-        finite = np.nan_to_num(block.samples, nan=0.0, posinf=1.0, neginf=-1.0)
+        finite = np.nan_to_num(block, nan=0.0, posinf=1.0, neginf=-1.0)
         mono = self.mixer.mix(finite)
-        if self.resampler is not None:
-            mono = self.resampler.push(mono)
-            captured_at -= self.resampler.pending_s
-        samples = np.clip(mono, -1, 1)
+        samples = np.clip(mono if self.resampler is None else self.resampler.push(mono), -1, 1)
         samples.flags.writeable = False
-        return samples, captured_at
+        return samples

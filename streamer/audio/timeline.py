@@ -1,7 +1,8 @@
 """When captured audio was captured, and what stands in for audio that never came."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,6 +16,19 @@ _WINDOW_S = 1.0
 _MOST_AGE_S = 0.1
 _SECOND_OF_SILENCE = np.zeros(SAMPLE_RATE, np.float32)
 _SECOND_OF_SILENCE.flags.writeable = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A block of so many `frames`, and when it arrived.
+
+    age: how long before that its last sample was captured, as the device says;
+    NaN if it does not.
+    """
+
+    frames: int
+    arrived: float
+    age: float
 
 
 class CaptureClock:
@@ -40,24 +54,28 @@ class CaptureClock:
         """Count frames that were lost between device and here."""
         self._frames += frames
 
-    def stamp(self, frames: int, arrived: float, age: float) -> float:
-        """Return when the last sample of a block was captured, in the clock of `arrived`.
+    def stamp(self, arrivals: Sequence[Arrival]) -> list[float]:
+        """Return when the last sample of each block was captured, in the clock of `arrived`.
 
-        age: how long before its arrival the device says that was; NaN if it does not.
+        Give it all blocks that are there, at least one: the first of many that
+        waited looks like a late one, the last of them tells that it is not.
         """
-        self._frames += frames
-        played = self._frames / self._rate
-        line = arrived - played
+        ends: list[float] = []
+        line = math.inf
+        for arrival in arrivals:
+            self._frames += arrival.frames
+            ends.append(self._frames / self._rate)
+            line = min(line, arrival.arrived - ends[-1])
+            if not math.isnan(arrival.age):
+                self._age = min(self._age, max(arrival.age, 0.0))
         if line - min(self._before, self._now) > STALL_S:
             self._before = self._now = line
-        if played >= self._window_end:
-            self._window_end = played + _WINDOW_S
+        if ends[-1] >= self._window_end:
+            self._window_end = ends[-1] + _WINDOW_S
             self._before, self._now = self._now, line
         self._now = min(self._now, line)
-        if not math.isnan(age):
-            self._age = min(self._age, max(age, 0.0))
         kept = self._age if self._age <= _MOST_AGE_S else 0.0
-        return min(self._before, self._now) + played - kept
+        return [min(self._before, self._now) + end - kept for end in ends]
 
 
 class CaptureTimeline:
@@ -91,6 +109,7 @@ class CaptureTimeline:
             if not len(samples):
                 return
         elif ahead > (_TOLERANCE_S if self._filling else STALL_S):
+            self._settled_at = now + _SETTLE_S
             yield from self._silence(round(ahead * SAMPLE_RATE))
         self._reach = self._reach + len(samples) / SAMPLE_RATE if settling else captured_at
         self._filling = False

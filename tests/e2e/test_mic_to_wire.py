@@ -3,11 +3,14 @@
 import asyncio
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosedOK
 
 from streamer.audio.demo import DemoSource
 from streamer.backends.loading import DEFAULT_MODEL, built_in_models
@@ -33,14 +36,18 @@ async def watch(url: str) -> list[dict[str, Any]]:
     """Read frames as a page does, until the stream ends."""
     frames = list[dict[str, Any]]()
     async with viewer(url, "gesture.v1.json") as (ws, _):
-        async for text in ws:
-            message = json.loads(text)
-            if message["type"] == "frame":
-                frames.append(message)
-                await ws.send(json.dumps({"type": "ack", "seq": message["seq"]}))
-            elif message.get("event") == "end":
-                break
+        with suppress(ConnectionClosedOK):  # the end may come while we acknowledge
+            await read(ws, frames)
     return frames
+
+
+async def read(ws: ClientConnection, frames: list[dict[str, Any]]) -> None:
+    """Add the frames that come, acknowledging each."""
+    async for text in ws:
+        message = json.loads(text)
+        if message["type"] == "frame":
+            frames.append(message)
+            await ws.send(json.dumps({"type": "ack", "seq": message["seq"]}))
 
 
 async def test_from_the_microphone_to_the_wire(tmp_path: Path) -> None:

@@ -253,8 +253,9 @@ async def test_after_the_machine_slept_time_is_filled_and_the_device_gets_a_mome
     assert not caplog.records
 
 
+@pytest.mark.parametrize("still", [2.1, 5.0])
 async def test_a_reader_that_stands_still_loses_the_oldest_and_knows_how_much(
-    caplog: pytest.LogCaptureFixture,
+    still: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     time, audio = ManualTime(), FakeAudio()
     audio.time = time
@@ -263,26 +264,40 @@ async def test_a_reader_that_stands_still_loses_the_oldest_and_knows_how_much(
     first = asyncio.ensure_future(anext(iterator))
     await time.settle()
     chunks: list[AudioChunk] = []
-    for number in range(500):  # 5 s of audio while nobody reads on
+    began = time()
+    for number in range(round(still * 100)):  # while nobody reads on
         await time.advance(0.01)
         assert audio.stream is not None
         audio.stream.give(np.full((160, 1), number / 1_000, np.float32), time())
         await time.settle()
     chunks.append(await first)
-    while not chunks or chunks[-1].end < 5 * RATE:
+    while chunks[-1].end < round(still * RATE):
         chunks.append(await anext(iterator))
     await source.aclose()
     await iterator.aclose()
 
     values = np.concatenate([chunk.samples for chunk in chunks])
     filled = sum(chunk.filled for chunk in chunks)
-    assert len(values) == 5 * RATE
-    assert filled == pytest.approx(3 * RATE, abs=320)
-    assert values[0] == 0
-    assert values[-1] == np.float32(0.499)
+    assert len(values) == round(still * RATE)
+    assert filled == pytest.approx((still - 2) * RATE, abs=320)
+    assert values[-1] == np.float32((still * 100 - 1) / 1_000)
+    for chunk in chunks:
+        assert chunk.filled or chunk.captured_at == pytest.approx(began + chunk.end / RATE)
     starts = {chunk.start: chunk.samples[0] for chunk in chunks if not chunk.filled}
     assert all(value == np.float32(start / 160_000) for start, value in starts.items())
     assert "samples dropped" in caplog.text
+
+
+async def test_what_the_audio_thread_held_back_in_a_standstill_is_not_lost() -> None:
+    async with studio() as room:
+        await room.speak(1)
+        await room.time.jump(0.3)  # the whole program stood still, say to collect garbage
+        assert room.audio.stream is not None
+        for _ in range(30):
+            room.audio.stream.give(np.full((160, 1), 0.5, np.float32), room.time())
+        await room.speak(1)
+    assert room.filled == 0
+    assert room.end == 2.3 * RATE
 
 
 async def test_a_device_that_cannot_be_opened_at_the_start_is_an_error() -> None:
