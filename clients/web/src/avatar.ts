@@ -211,7 +211,7 @@ function measure(vrm: VRM): Framing {
     head: head.y,
     chest: chest.y,
     hips: hips.y,
-    thigh: hips.y - 0.3 * (hips.y - knee.y),
+    thigh: hips.y - 0.6 * (hips.y - knee.y),
     reach: left && right ? left.distanceTo(right) / 2 : 0.7,
   };
 }
