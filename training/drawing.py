@@ -56,11 +56,13 @@ def _join(library: Library, timeline: Timeline, style: Style) -> Float:
     for begin, end in pairwise(cuts):
         clip = int(timeline.clip[begin])
         times = timeline.time[begin:end]
-        lead = times[0] - (times[1] - times[0] if end - begin > 1 else 0.0)
+        phase = Phase(int(timeline.phase[begin]))
+        moving = phase in (Phase.PREPARE, Phase.STROKE)
+        lead = times[0] - (style.pace / FPS if moving else 0.0)
         target = _target(library, clip, np.concatenate([[lead], times]), style)
         turn, residue = pose.offset(target[0], last)
         speed = (pose.between(before, last) - pose.between(target[0], target[1])) * FPS
-        settle = _settle(library, clip, Phase(int(timeline.phase[begin])), style)[None, :, None]
+        settle = _settle(library, clip, phase, style)[None, :, None]
         after = np.arange(1, end - begin + 1)[:, None, None] / FPS
         fade = np.exp(-settle * after)
         turned = (turn + (speed + settle * turn) * after) * fade
