@@ -74,8 +74,8 @@ async def test_the_microphone_hears_what_is_played(pulse: PulseServer, tmp_path:
     pieces = [piece for piece in played.reshape(16, -1) if np.std(piece) > 0.03]
     matches = [best_match(piece, recording.audio) for piece in pieces]
     assert len(pieces) > 8
-    assert np.median(matches) > 0.98  # resampled twice by PulseAudio; measured 0.999
-    assert np.min(best_match(np.roll(pieces[0], 4)[::-1].copy(), recording.audio)) < 0.8
+    assert np.median(matches) > 0.98  # resampled twice by PulseAudio; measured 0.998
+    assert best_match(pieces[0][::-1].copy(), recording.audio) < 0.8  # it can tell
 
 
 async def test_clicks_keep_their_distance_and_delay(pulse: PulseServer, tmp_path: Path) -> None:  # noqa: F811
@@ -105,7 +105,7 @@ async def test_clicks_keep_their_distance_and_delay(pulse: PulseServer, tmp_path
     print(f"\nclicks {intervals.tolist()} samples from 16000 apart; ", end="")
     print(f"chunk delivery after captured_at: p50 {p50:.2f} ms, p99 {p99:.2f} ms")
     assert np.min(settled) > -1  # nothing is given out before it was captured
-    assert p50 < 20  # measured 5 ms on two cores shared with seven busy programs
+    assert p50 < 20  # measured 5 to 8 ms on two busy cores
 
 
 async def test_an_unplugged_microphone_comes_back(
