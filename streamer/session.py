@@ -12,6 +12,7 @@ from streamer.clock import SAMPLE_RATE, Clock
 from streamer.durations import Durations
 from streamer.errors import InputError, SessionClosed
 from streamer.humanoid import BONES, PARENTS, REST_OFFSETS
+from streamer.latency import LatencyMeter
 from streamer.metrics import Metrics
 from streamer.outbox import Item, Outbox
 from streamer.postprocess import MakeRetarget, PostProcessor
@@ -25,8 +26,6 @@ MOST_BACKLOG_S = 1.0
 
 _FRAMES_WAITING = 150
 _LONGEST_CHUNK = 10 * SAMPLE_RATE
-_DISPLAY_S = 2 / 60
-"""From a frame's arrival to light: one refresh until it is drawn, one until it is shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,16 +85,16 @@ class Session:
         style = style_mixture(spec.styles, options.style)
         fps = float(spec.fps)
         self._frame_clock = spec.clock
-        self._frame_s = 1 / fps
         self._clock = clock
-        self._metrics = metrics
         self._steps = steps
+        self._meter = LatencyMeter(
+            spec, lookahead=self.lookahead, steps=steps.steps, metrics=metrics
+        )
         self._windower = Windower(spec, lookahead=self.lookahead, style=style, seed=options.seed)
         self._post = PostProcessor(
             spec.skeleton, fps=fps, rest=steps.rest, retarget=retarget(spec.skeleton, fps)
         )
         self._most_waiting = math.ceil(MOST_BACKLOG_S * fps)
-        self._latency_every = round(2 * fps)
         self._outbox = Outbox("latest", _FRAMES_WAITING)
         self._room = asyncio.Event()
         self._under_way = 0
@@ -103,15 +102,19 @@ class Session:
         self._all_in = False
         self._closed = False
         self._failure: BaseException | None = None
-        self._frames = self._skipped = self._resets = self._words = self._misses = 0
+        self._frames = self._skipped = self._resets = self._words = 0
         self._spoilt = False
-        self.wire_times = Durations()
         self._lane = steps.open(self)
 
     @property
     def position(self) -> int:
         """One past the last session sample that was pushed."""
         return self._windower.position if self._end is None else self._end
+
+    @property
+    def wire_times(self) -> Durations:
+        """From the capture of each frame's last sample until it left the session."""
+        return self._meter.wire_times
 
     @property
     def ended(self) -> bool:
@@ -222,20 +225,12 @@ class Session:
             words=self._words,
             words_dropped=self._windower.words_dropped,
             filled=self._windower.filled,
-            deadline_misses=self._misses,
+            deadline_misses=self._meter.misses,
         )
 
     def latency(self) -> Latency:
-        """Return the measured latencies (DESIGN 3); medians, the display's share assumed."""
-        frame_ms = 1000 / float(self.spec.fps)
-        frames = self.lookahead + self.spec.frames_per_step
-        mic_to_wire = self.wire_times.percentile_ms(50)
-        return Latency(
-            algorithmic_ms=frames * frame_ms,
-            compute_ms=self._steps.steps.percentile_ms(50),
-            mic_to_wire_ms=mic_to_wire,
-            visible_ms=(frames + 1) * frame_ms + mic_to_wire + _DISPLAY_S * 1e3,
-        )
+        """Return the latencies measured so far (DESIGN 3)."""
+        return self._meter.latency()
 
     def hello(self, avatar: Mapping[str, object] | None = None) -> Hello:
         """Return the header of this stream."""
@@ -309,11 +304,6 @@ class Session:
         reset = result.fresh and self._frames > 0
         posed = self._post(result.directions, result.voice, reset=reset)
         now = self._clock()
-        waited = now - result.window.captured_at
-        if waited > self._frame_s:
-            self._misses += 1
-            self._metrics.deadline_miss()
-        self.wire_times.add(waited)
         sample = self._frame_clock.start(index)
         self._outbox.put(
             SkeletonFrame(
@@ -330,21 +320,9 @@ class Session:
             )
         )
         self._frames += 1
-        if self._frames % self._latency_every == 0:
-            self._outbox.put(self._latency_event(sample))
-
-    def _latency_event(self, sample: int) -> Event:
-        latency = self.latency()
-        return Event(
-            kind="latency",
-            sample=sample,
-            data={
-                "algorithmic_ms": round(latency.algorithmic_ms, 2),
-                "compute_ms": round(latency.compute_ms, 2),
-                "mic_to_wire_ms": round(latency.mic_to_wire_ms, 2),
-                "visible_ms": round(latency.visible_ms, 2),
-            },
-        )
+        measured = self._meter.note(now - result.window.captured_at, sample)
+        if measured is not None:
+            self._outbox.put(measured)
 
     def _reset(self, reason: str, **data: int) -> None:
         self._resets += 1
