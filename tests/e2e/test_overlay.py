@@ -228,13 +228,13 @@ def test_it_comes_back_after_the_engine(tmp_path: Path, show: Any) -> None:
         port = first.address.port
         first.close()
         overlay.until(lambda s: s["link"] != "open", "loss of the engine")
-        assert overlay.page.locator("#waiting").is_visible()
+        overlay.page.locator("#waiting").wait_for(state="visible", timeout=WAIT_S * 1000)
         before = overlay.look()["state"]["frames"]
     with OverlayServer(tmp_path, port=port):
         overlay.until(lambda s: s["link"] == "open" and s["frames"] > before + 5, "return")
         overlay.playing()
         assert overlay.look()["state"]["reconnects"] == 1
-        assert not overlay.page.locator("#waiting").is_visible()
+        overlay.page.locator("#waiting").wait_for(state="hidden", timeout=WAIT_S * 1000)
         errors = [max(angle_errors(look).values()) for look in watch(overlay, 6)]
         assert np.median(errors) < 0.5
 

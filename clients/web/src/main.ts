@@ -120,6 +120,7 @@ class App {
   private onLink(link: Link): void {
     if (this.link === "open" && link !== "open") this.counts.reconnects++;
     this.link = link;
+    this.hud.state(link, this.playback?.voice ?? "idle"); // a hidden page does not draw
   }
 
   private onHello(hello: Hello): void {
