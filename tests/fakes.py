@@ -312,16 +312,14 @@ class NumpyBackend:
 
 
 class Unturned:
-    """A retargeting that turns no bone; `calls` holds what it was given."""
+    """A retargeting that turns no bone."""
 
     def __init__(self, skeleton: Skeleton, fps: float) -> None:
-        self.calls: list[np.ndarray] = []
         self.rotations = np.tile(np.array([0, 0, 0, 1], np.float32), (len(BONES), 1))
         self.root = np.zeros(3, np.float32)
 
     def __call__(self, directions: np.ndarray) -> "Unturned":
         assert np.allclose(np.linalg.norm(directions, axis=-1), 1, atol=1e-5)
-        self.calls.append(directions)
         return self
 
 
