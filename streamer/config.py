@@ -6,11 +6,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from streamer.asr.policy import Policy
 from streamer.errors import ConfigError, UsageError
-
-Recogniser = Literal["auto", "none", "scripted"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +42,8 @@ class LiveConfig:
     source: str
     model: ModelConfig
     device: str | None = None
-    asr: Recogniser = "auto"
+    asr: str = "auto"
+    words: Policy = "stable_prefix"
     avatar: Path | None = None
     vmc: tuple[str, int] | None = None
     output_fps: float = 60.0
@@ -59,7 +59,8 @@ class RenderConfig:
     source: str
     model: ModelConfig
     output: tuple[Path, ...]
-    asr: Recogniser = "auto"
+    asr: str = "auto"
+    words: Policy = "stable_prefix"
     duration: float | None = None
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from streamer import __version__
+from streamer.asr.listening import Listening
+from streamer.asr.opening import open_words
 from streamer.audio.opening import open_source
 from streamer.audio.source import AudioSource
 from streamer.avatar import Avatar, read_avatar
@@ -18,13 +20,13 @@ from streamer.engine import Engine
 from streamer.errors import UsageError
 from streamer.interrupt import interruptible
 from streamer.metrics import Metrics, open_metrics
-from streamer.playing import Loaded, load_engine, pump, report, script_of, session_options
+from streamer.playing import Loaded, load_engine, pump, report, session_options
 from streamer.progress import StatusLine
 from streamer.session import Session
 from streamer.sinks.base import Sink
 from streamer.sinks.fanout import Fanout
 from streamer.sinks.file import open_recording
-from streamer.types import AudioChunk, Event, SkeletonFrame, WordEvent
+from streamer.types import AudioChunk, Event, SkeletonFrame
 
 _clock = time.perf_counter
 
@@ -43,23 +45,29 @@ async def live(config: LiveConfig, *, began: float, status: TextIO | None = None
         recordings = [open_recording(path, later.hello) for path in config.record]
         source = open_source(config.source, device=config.device, clock=_clock)
         stack.push_async_callback(source.aclose)
-        script = script_of(source, config.asr)
+        words = open_words(config.asr, source, recognise=source.live)
         avatar = None if config.avatar is None else read_avatar(config.avatar)
         metrics = open_metrics()
         loaded = load_engine(config.model, clock=_clock, metrics=metrics)
         stack.push_async_callback(loaded.engine.aclose)
         later.session = session = loaded.engine.open_session(session_options(config.model))
+        listening = Listening(words, session, policy=config.words, tell=later.tell, clock=_clock)
+        stack.push_async_callback(listening.aclose)
+        listening.start()
         sinks = [*recordings]
         if config.vmc is not None:
             sinks.append(_vmc(config.vmc, config.output_fps, avatar, session))
         url, viewers = None, None
         if config.server is not None:
-            url, viewers = await _serve(stack, config.server, config.avatar, session, metrics)
+            url, viewers = await _serve(
+                stack, config.server, config.avatar, session, listening, metrics
+            )
             sinks.append(viewers)
-        fanout = Fanout(sinks, clock=_clock, measured=viewers)
+        later.fanout = fanout = Fanout(sinks, clock=_clock, measured=viewers)
         stack.push_async_callback(fanout.aclose)
+        await listening.ready()
         run = _Run(loaded.engine, session, source, fanout, line, began=began)
-        _greet(line, loaded, session, source, url, words=script is not None)
+        _greet(line, loaded, session, source, url, words=listening.name)
 
         async def push(chunk: AudioChunk) -> None:
             session.push_audio(chunk)
@@ -68,23 +76,27 @@ async def live(config: LiveConfig, *, began: float, status: TextIO | None = None
         consuming = asyncio.create_task(run.consume())
         try:
             limit = None if config.duration is None else round(config.duration * SAMPLE_RATE)
-            await pump(source, session, push, script=script, limit=limit)
+            await pump(source, push, listening=listening, limit=limit)
             await session.finish()
             await consuming
         finally:
             for task in (*helpers, consuming):
                 task.cancel()
             await asyncio.gather(*helpers, consuming, return_exceptions=True)
-        return await run.finish()
+        return {**await run.finish(), **listening.report()}
 
 
 class _Later:
-    """Recordings are opened before anything starts, their session afterwards."""
+    """Recordings are opened before anything starts, their session and fan-out afterwards."""
 
     session: Session
+    fanout: Fanout
 
     def hello(self) -> Any:
         return self.session.hello()
+
+    def tell(self, event: Event) -> None:
+        self.fanout.put(event)
 
 
 class _Run:
@@ -174,14 +186,15 @@ def _greet(
     source: AudioSource,
     url: str | None,
     *,
-    words: bool,
+    words: str,
 ) -> None:
     delay = session.latency().visible_ms
     line.say(
         f"Gesture Streamer {__version__}: {loaded.engine.spec.name} on {loaded.backend.name} "
         f"({loaded.backend.reason})"
     )
-    line.say(f"  source       {source.name}, {'with its words' if words else 'no words'}")
+    line.say(f"  source       {source.name}")
+    line.say(f"  words        {words}")
     if url is not None:
         line.say(f"  page         {url}")
         line.say(f"  OBS          browser source {url}?transparent=1")
@@ -204,14 +217,12 @@ async def _serve(
     options: ServerOptions,
     avatar: Path | None,
     session: Session,
+    listening: Listening,
     metrics: Metrics,
 ) -> tuple[str, Sink]:
     """Start the server; return the page's address and the viewers' sink."""
     from streamer.server import Server, ServerConfig
     from streamer.serving.watch import LocalInputs
-
-    def word(event: WordEvent) -> None:
-        session.push_word(event)
 
     def control(settings: Mapping[str, Any]) -> Mapping[str, Any]:
         raise UsageError(f"no setting {next(iter(settings), '')!r}: this version has none")
@@ -219,7 +230,7 @@ async def _serve(
     server = Server(
         ServerConfig(bind=options.bind, port=options.port),
         hello=session.hello,
-        inputs=LocalInputs(word=word, interrupt=session.interrupt, control=control),
+        inputs=LocalInputs(word=listening.word, interrupt=listening.interrupt, control=control),
         metrics=metrics,
         clock=_clock,
     )

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from streamer import __version__
+from streamer.asr.opening import KINDS, parse_asr
+from streamer.asr.policy import POLICIES
 from streamer.backends.loading import BACKENDS, DEFAULT_MODEL
 from streamer.config import (
     BenchConfig,
@@ -49,6 +51,7 @@ def live_config(told: argparse.Namespace) -> LiveConfig:
         model=_model(told),
         device=told.device,
         asr=told.asr,
+        words=told.words,
         avatar=told.avatar,
         vmc=vmc,
         output_fps=told.output_fps,
@@ -65,6 +68,7 @@ def render_config(told: argparse.Namespace) -> RenderConfig:
         model=_model(told),
         output=tuple(told.output),
         asr=told.asr,
+        words=told.words,
         duration=told.duration,
     )
 
@@ -251,10 +255,20 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 def _add_words(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--asr",
-        choices=("auto", "none", "scripted"),
+        type=_asr,
         default="auto",
-        help="words: those of the source if it has any (auto), it must (scripted), none",
+        metavar="RECOGNISER",
+        help=f"where words come from: {KINDS} (auto: the source's own, else live PocketSphinx)",
     )
+    parser.add_argument(
+        "--words", choices=POLICIES, default="stable_prefix", help="when a word is trusted"
+    )
+
+
+def _asr(text: str) -> str:
+    """Check `--asr` as far as its text goes."""
+    parse_asr(text)
+    return text
 
 
 def _add_server(parser: argparse.ArgumentParser) -> None:

@@ -4,14 +4,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from streamer.asr.scripted import ScriptedWords
+from streamer.asr.listening import Listening
 from streamer.audio.source import AudioSource
 from streamer.backends.loading import BackendChoice, choose_backend, find_artifact
 from streamer.clock import SAMPLE_RATE, Clock
-from streamer.config import ModelConfig, Recogniser
+from streamer.config import ModelConfig
 from streamer.durations import Durations
 from streamer.engine import Engine
-from streamer.errors import UsageError
 from streamer.memory import peak_resident_mb
 from streamer.metrics import Metrics
 from streamer.postprocess import Retarget
@@ -56,40 +55,22 @@ def retargeter(skeleton: Skeleton, fps: float) -> Retarget:
     return Retargeter(skeleton, fps)
 
 
-def script_of(source: AudioSource, asr: Recogniser) -> ScriptedWords | None:
-    """Return the words that a source brings, where they are wanted.
-
-    Raises `UsageError` where they are asked for and there are none.
-    """
-    match asr:
-        case "none":
-            return None
-        case "scripted" if not source.words:
-            raise UsageError(
-                f"--asr scripted: {source.name} brings no words; use --source demo, or --asr none"
-            )
-        case "auto" | "scripted":
-            return ScriptedWords(source.words, period=source.period) if source.words else None
-
-
 async def pump(
     source: AudioSource,
-    session: Session,
     push: Callable[[AudioChunk], Awaitable[None]],
     *,
-    script: ScriptedWords | None,
+    listening: Listening,
     limit: int | None,
 ) -> None:
-    """Push a source's audio and words into a session, up to `limit` samples, until it ends."""
+    """Push a source's audio and its words into a session, up to `limit` samples, until it ends."""
     async for chunk in source.chunks():
         if limit is not None and chunk.end > limit:
             chunk = _cut(chunk, limit)
-        if script is not None:
-            for heard in script.until(chunk.end):
-                session.push_word(heard.word, heard.arrival)
+        await listening.hear(chunk)
         await push(chunk)
         if limit is not None and chunk.end >= limit:
             break
+    await listening.finish()
 
 
 def report(

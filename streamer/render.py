@@ -6,12 +6,14 @@ import time
 from contextlib import AsyncExitStack
 from typing import Any, TextIO
 
+from streamer.asr.listening import Listening
+from streamer.asr.opening import open_words
 from streamer.audio.opening import open_source
 from streamer.clock import SAMPLE_RATE
 from streamer.config import RenderConfig
 from streamer.errors import GestureError
 from streamer.interrupt import interruptible
-from streamer.playing import load_engine, pump, report, script_of, session_options
+from streamer.playing import load_engine, pump, report, session_options
 from streamer.progress import StatusLine
 from streamer.session import Session
 from streamer.sinks.fanout import Fanout
@@ -23,7 +25,8 @@ _clock = time.perf_counter
 async def render(config: RenderConfig, *, status: TextIO | None = None) -> dict[str, Any]:
     """Write the whole motion of a file; return the report of DESIGN 7.
 
-    The frames are those of `gesture live` on the same file. In the report a
+    The frames are those of `gesture live` on the same file; where words are
+    recognised, those of a recogniser that is never late. In the report a
     deadline miss is a step longer than a frame. Raises
     `GestureError` for anything that was asked for and cannot be had.
     """
@@ -35,13 +38,19 @@ async def render(config: RenderConfig, *, status: TextIO | None = None) -> dict[
         sinks = [open_recording(path, lambda: opened[0].hello()) for path in config.output]
         source = open_source(config.source, clock=_clock, realtime=False)
         stack.push_async_callback(source.aclose)
-        script = script_of(source, config.asr)
+        words = open_words(config.asr, source, recognise=False)
         engine = load_engine(config.model, clock=_clock).engine
         stack.push_async_callback(engine.aclose)
         session = engine.open_session(session_options(config.model))
         opened.append(session)
         fanout = Fanout(sinks, clock=_clock)
         stack.push_async_callback(fanout.aclose)
+        listening = Listening(
+            words, session, policy=config.words, tell=fanout.put, clock=_clock, live=False
+        )
+        stack.push_async_callback(listening.aclose)
+        listening.start()
+        await listening.ready()
         began = _clock()
 
         async def consume() -> None:
@@ -60,7 +69,7 @@ async def render(config: RenderConfig, *, status: TextIO | None = None) -> dict[
         consuming, stopping = asyncio.create_task(consume()), asyncio.create_task(stop_source())
         try:
             limit = None if config.duration is None else round(config.duration * SAMPLE_RATE)
-            await pump(source, session, session.feed_audio, script=script, limit=limit)
+            await pump(source, session.feed_audio, listening=listening, limit=limit)
             await session.finish()
             await consuming
         finally:
@@ -72,7 +81,7 @@ async def render(config: RenderConfig, *, status: TextIO | None = None) -> dict[
         if fanout.failed:
             name, reason = next(iter(fanout.failed.items()))
             raise GestureError(f"{name} failed: {reason}")
-        return report(
+        done = report(
             engine,
             session,
             fps=session.stats().frames / wall_s,
@@ -80,3 +89,4 @@ async def render(config: RenderConfig, *, status: TextIO | None = None) -> dict[
             mic_to_wire=None,
             dropped=0,
         )
+        return {**done, **listening.report()}

@@ -9,6 +9,7 @@ import numpy as np
 
 from streamer.errors import UsageError
 from streamer.sinks.base import Policy, Sink
+from streamer.sinks.captions import CaptionSink
 from streamer.types import Event, Hello, SkeletonFrame
 from streamer.wire import INCLUDES, event_json, frame_json, hello_json
 
@@ -28,9 +29,13 @@ def open_recording(path: Path, hello: MakeHello) -> Sink:
             return JsonlSink(path, hello)
         case ".npz":
             return NpzSink(path, hello)
+        case ".vtt" | ".srt" as suffix:
+            _check_writable(path)
+            return CaptionSink(path, "vtt" if suffix == ".vtt" else "srt")
         case suffix:
             raise UsageError(
-                f"--record {path}: recordings are .jsonl or .npz, not {suffix or 'without suffix'}"
+                f"--record {path}: recordings are .jsonl or .npz, captions .vtt or .srt, "
+                f"not {suffix or 'without suffix'}"
             )
 
 
