@@ -42,6 +42,7 @@ def model_spec(checkpoint: Checkpoint) -> ModelSpec:
         audio=AudioSpec(window=config.window, columns=COLUMNS),
         words=WordSpec(buckets=config.buckets, slots=config.word_slots),
         styles=config.styles,
+        default_style="lively",
         inputs=(
             TensorSpec(name="audio", shape=(COLUMNS, config.window)),
             TensorSpec(name="word", shape=(config.word_slots,), dtype="int32"),

@@ -87,7 +87,7 @@ def _windows(spec: ModelSpec) -> list[Window]:
     count = 4 * SAMPLE_RATE
     loud = (np.arange(count) // (SAMPLE_RATE // 2) % 2) * 0.2
     samples = (rng.standard_normal(count) * loud).clip(-1, 1).astype(np.float32)
-    style = style_mixture(spec.styles, None)
+    style = style_mixture(spec, None)
     windower = Windower(spec, lookahead=spec.default_lookahead, style=style, seed=0)
     return windower.push_audio(AudioChunk(samples=samples, start=0, captured_at=0.0))
 

@@ -16,7 +16,7 @@ from streamer.errors import ConfigError, UsageError
 class ModelConfig:
     """Which network runs, where, and how it is set.
 
-    style: weights by style name, None for equal parts. lookahead: frames, None
+    style: weights by style name, None for the model's default. lookahead: frames, None
     for the model's default.
     """
 

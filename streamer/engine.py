@@ -96,7 +96,7 @@ class Engine:
 def rest_pose(backend: StepBackend[Any]) -> Float32:
     """Return the pose [D, 3] to which a model comes in silence, as unit vectors."""
     spec = backend.spec
-    style = style_mixture(spec.styles, None)
+    style = style_mixture(spec, None)
     windower = Windower(spec, lookahead=spec.default_lookahead, style=style, seed=0)
     silence = np.zeros(_WARM_UP_S * SAMPLE_RATE, np.float32)
     state = backend.initial_state(1)

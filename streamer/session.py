@@ -33,7 +33,7 @@ class SessionOptions:
     """What a session may choose.
 
     name: its identity on the wire. lookahead: A in frames, None for the
-    model's default. style: weights by style name, None for equal parts. seed:
+    model's default. style: weights by style name, None for the model's default. seed:
     the same audio, words and seed give the same frames.
     """
 
@@ -82,7 +82,7 @@ class Session:
         self.spec = spec = steps.spec
         self.options = options
         self.lookahead = spec.default_lookahead if options.lookahead is None else options.lookahead
-        style = style_mixture(spec.styles, options.style)
+        style = style_mixture(spec, options.style)
         fps = float(spec.fps)
         self._frame_clock = spec.clock
         self._clock = clock

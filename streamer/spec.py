@@ -73,6 +73,7 @@ class ModelSpec:
     audio: AudioSpec
     words: WordSpec
     styles: tuple[str, ...]
+    default_style: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     state: tuple[TensorSpec, ...]
@@ -113,6 +114,7 @@ class Manifest:
             "audio": {"window": s.audio.window, "columns": s.audio.columns},
             "words": {"buckets": s.words.buckets, "slots": s.words.slots},
             "styles": list(s.styles),
+            "default_style": s.default_style,
             **{
                 kind: [{"name": t.name, "shape": list(t.shape), "dtype": t.dtype} for t in tensors]
                 for kind, tensors in (
@@ -173,12 +175,15 @@ class Manifest:
                 buckets=int(data["words"]["buckets"]), slots=int(data["words"]["slots"])
             ),
             styles=tuple(str(s) for s in data["styles"]),
+            default_style=str(data["default_style"]),
             inputs=tensors("inputs"),
             outputs=tensors("outputs"),
             state=tensors("state"),
         )
         if spec.default_lookahead not in spec.lookaheads:
             raise ValueError("default_lookahead is not among lookaheads")
+        if spec.default_style not in spec.styles:
+            raise ValueError("default_style is not among styles")
         return cls(
             spec=spec,
             licence=str(data["licence"]),

@@ -176,10 +176,11 @@ def gesture_seed(seed: int, start: int) -> Float32:
     return (state % _SEEDS + 1).astype(np.float32)
 
 
-def style_mixture(styles: tuple[str, ...], weights: Mapping[str, float] | None) -> Float32:
-    """Return the style vector [len(styles)], summing to 1; equal parts by default."""
+def style_mixture(spec: ModelSpec, weights: Mapping[str, float] | None) -> Float32:
+    """Return the style vector [len(styles)], summing to 1; the model's default if none."""
+    styles = spec.styles
     if not weights:
-        return np.full(len(styles), 1.0 / max(len(styles), 1), np.float32)
+        weights = {spec.default_style: 1.0}
     unknown = sorted(set(weights) - set(styles))
     if unknown:
         raise UsageError(f"style {unknown[0]!r} is unknown; the model has {', '.join(styles)}")

@@ -48,6 +48,7 @@ def tiny_spec(name: str = "tiny") -> ModelSpec:
         audio=AudioSpec(window=640, columns=2),
         words=WordSpec(buckets=64, slots=4),
         styles=("calm", "big"),
+        default_style="calm",
         inputs=(
             TensorSpec(name="audio", shape=(2, 640)),
             TensorSpec(name="word", shape=(4,), dtype="int32"),

@@ -150,9 +150,9 @@ def test_inputs_that_the_engine_cannot_fill_are_refused() -> None:
 
 
 def test_style_mixtures() -> None:
-    names = ("calm", "lively", "big")
-    np.testing.assert_allclose(style_mixture(names, None), [1 / 3] * 3)
-    np.testing.assert_allclose(style_mixture(names, {"big": 3, "calm": 1}), [0.25, 0, 0.75])
+    spec = replace(SPEC, styles=("calm", "lively", "big"), default_style="lively")
+    np.testing.assert_allclose(style_mixture(spec, None), [0, 1, 0])
+    np.testing.assert_allclose(style_mixture(spec, {"big": 3, "calm": 1}), [0.25, 0, 0.75])
     for weights in ({"bold": 1.0}, {"big": -1.0, "calm": 2}, {"big": 0.0}, {"big": float("nan")}):
         with pytest.raises(UsageError, match="style"):
-            style_mixture(names, weights)
+            style_mixture(spec, weights)
