@@ -7,7 +7,8 @@ them do not tell when each word is spoken, the libraries do.
 import _ctypes
 import ctypes
 import ctypes.util
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -139,7 +140,7 @@ def _flite(voice: Voice, text: str) -> tuple[Float32, int, tuple[SpokenWord, ...
     if not utterance:
         raise UsageError(f"flite could not speak {text!r}")
     wave = flite.utt_wave(utterance).contents
-    samples = np.ctypeslib.as_array(wave.samples, (wave.num_samples,)).astype(np.float32) / 32768
+    samples = _floats(np.ctypeslib.as_array(wave.samples, (wave.num_samples,)))
     rate = int(wave.sample_rate)
     words: list[SpokenWord] = []
     item = flite.relation_head(flite.utt_relation(utterance, b"Word"))
@@ -179,20 +180,28 @@ class _Event(ctypes.Structure):
 _CALLBACK = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event)
 )
-_EVENT_WORD, _EVENT_END = 1, 5
+_EVENT_LIST_ENDS, _EVENT_WORD, _EVENT_END = 0, 1, 5
 _RETRIEVAL, _UTF8, _END_PAUSE, _RATE, _PITCH = 1, 1, 0x1000, 1, 3
 
 
-def _espeak_library() -> tuple[ctypes.CDLL, int]:
+@contextmanager
+def _espeak_library() -> Generator[tuple[ctypes.CDLL, int], None, None]:
+    """Load espeak-ng and unload it again: it remembers what it has said before.
+
+    Initialising it twice does not help; only a fresh copy says the same again.
+    """
     library = _library("espeak-ng", "espeak-ng")
-    rate = library.espeak_Initialize(_RETRIEVAL, 0, None, 0)
-    if rate <= 0:
-        raise UsageError("espeak-ng does not start; install the system package espeak-ng-data")
-    return library, int(rate)
+    try:
+        rate = int(library.espeak_Initialize(_RETRIEVAL, 0, None, 0))
+        if rate <= 0:
+            raise UsageError("espeak-ng does not start; install the system package espeak-ng-data")
+        yield library, rate
+    finally:
+        library.espeak_Terminate()
+        _ctypes.dlclose(library._handle)
 
 
 def _espeak(voice: Voice, text: str) -> tuple[Float32, int, tuple[SpokenWord, ...]]:
-    library, rate = _espeak_library()
     pieces: list[Float32] = []
     marks: list[tuple[int, int]] = []
     end_ms = 0
@@ -200,9 +209,9 @@ def _espeak(voice: Voice, text: str) -> tuple[Float32, int, tuple[SpokenWord, ..
     def collect(wave: Any, count: int, events: Any) -> int:
         nonlocal end_ms
         if count > 0 and wave:
-            pieces.append(np.ctypeslib.as_array(wave, (count,)).astype(np.float32) / 32768)
+            pieces.append(_floats(np.ctypeslib.as_array(wave, (count,))))
         i = 0
-        while events[i].type != 0:
+        while events[i].type != _EVENT_LIST_ENDS:
             event = events[i]
             if event.type == _EVENT_WORD:
                 marks.append((event.text_position - 1, event.audio_position))
@@ -211,19 +220,22 @@ def _espeak(voice: Voice, text: str) -> tuple[Float32, int, tuple[SpokenWord, ..
             i += 1
         return 0
 
-    callback = _CALLBACK(collect)
-    library.espeak_SetSynthCallback(callback)
-    if library.espeak_SetVoiceByName(voice.name.encode()) != 0:
-        raise UsageError(f"espeak-ng has no voice {voice.name!r}; see espeak-ng --voices")
-    library.espeak_SetParameter(_RATE, round(165 * voice.rate), 0)
-    library.espeak_SetParameter(_PITCH, round(np.clip(50 * voice.pitch, 0, 99)), 0)
-    spoken = text.encode()
-    library.espeak_Synth(spoken, len(spoken) + 1, 0, 1, 0, _UTF8 | _END_PAUSE, None, None)
-    library.espeak_Synchronize()
-    library.espeak_Terminate()
-    _ctypes.dlclose(library._handle)
+    with _espeak_library() as (library, rate):
+        callback = _CALLBACK(collect)
+        library.espeak_SetSynthCallback(callback)
+        if library.espeak_SetVoiceByName(voice.name.encode()) != 0:
+            raise UsageError(f"espeak-ng has no voice {voice.name!r}; see espeak-ng --voices")
+        library.espeak_SetParameter(_RATE, round(165 * voice.rate), 0)
+        library.espeak_SetParameter(_PITCH, round(min(50 * voice.pitch, 99)), 0)
+        spoken = text.encode()
+        library.espeak_Synth(spoken, len(spoken) + 1, 0, 1, 0, _UTF8 | _END_PAUSE, None, None)
+        library.espeak_Synchronize()
     samples = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
     return samples, rate, _espeak_words(text, marks, min(end_ms, 1000 * len(samples) // rate))
+
+
+def _floats(samples: npt.NDArray[np.int16]) -> Float32:
+    return (samples / np.float32(32768)).astype(np.float32)
 
 
 def _espeak_words(
