@@ -14,14 +14,15 @@ from streamer.errors import InputError
 from streamer.skeleton import Skeleton, load_skeleton
 from streamer.spec import WordSpec
 from streamer.words import word_ids
+from training.progress import track
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """One batch of crops; shapes as `Ha2gStream.forward` takes them.
 
-    target [B, T, D, 3]: directions at row m are those of frame m - lookahead;
-    known [B, T]: rows that have a target; voiced [B, T]: someone speaks.
+    target [B, T, D, 3]: the directions that each row's step emits; known [B, T]:
+    rows that count; voiced [B, T]: someone speaks.
     """
 
     image: Tensor
@@ -40,14 +41,15 @@ class Batch:
 class Sequence:
     """One shard in memory, float16 where it saves.
 
-    plans [3, T, D, 3]: one per lookahead; code int64 [T]; word int32 [T, slots].
+    plan [T, D, 3]: row s is the pose that step s emits, whatever the lookahead:
+    the planner shows step n + A in pose n. code int64 [T]; word int32 [T, slots].
     """
 
     image: Tensor
     level: Tensor
     word: Tensor
     word_info: Tensor
-    plans: Tensor
+    plan: Tensor
     code: Tensor
     voiced: Tensor
     style: int
@@ -78,10 +80,12 @@ class CorpusTensors:
         codes = torch.tensor(np.load(folder / "codes.npz")["table"], dtype=torch.float32)
         skeleton = load_skeleton("upper_body")
         network = Ha2gStream(config, skeleton, codes)
-        spec = WordSpec(buckets=config.buckets, slots=config.word_slots)
-        sequences = [_sequence(np.load(path), network, spec) for path in paths]
-        total = torch.stack([s.plans.float().mean((0, 1)) for s in sequences]).mean(0)
-        return cls(sequences, codes, replace(skeleton, mean=total.numpy()))
+        sequences: list[Sequence] = []
+        groups = [paths[i : i + _GROUP] for i in range(0, len(paths), _GROUP)]
+        for group in track(groups, len(groups), "load"):
+            sequences += _sequences([np.load(path) for path in group], network)
+        mean = np.load(folder / "rest.npz")["mean"].astype(np.float32)
+        return cls(sequences, codes, replace(skeleton, mean=mean))
 
     @property
     def hours(self) -> float:
@@ -93,11 +97,11 @@ class CorpusTensors:
         rows: list[tuple[Tensor, ...]] = []
         for _ in range(size):
             sequence = self.sequences[generator.integers(len(self.sequences))]
-            which = int(generator.integers(len(LOOKAHEADS)))
+            ahead = LOOKAHEADS[generator.integers(len(LOOKAHEADS))]
             room = max(0, sequence.frames - frames)
             # a third of the crops begin where a session does
             begin = 0 if generator.random() < 0.3 else int(generator.integers(room + 1))
-            rows.append(self._crop(sequence, which, begin, frames))
+            rows.append(self._crop(sequence, ahead, begin, frames))
         columns = [torch.stack(column) for column in zip(*rows, strict=True)]
         return Batch(
             image=columns[0],
@@ -112,12 +116,10 @@ class CorpusTensors:
             voiced=columns[9],
         )
 
-    def _crop(self, sequence: Sequence, which: int, begin: int, frames: int) -> tuple[Tensor, ...]:
-        ahead = LOOKAHEADS[which]
+    def _crop(self, sequence: Sequence, ahead: int, begin: int, frames: int) -> tuple[Tensor, ...]:
         rows = slice(begin, begin + frames)
-        posed = torch.arange(begin, begin + frames) - ahead
-        known = posed >= begin
-        posed = posed.clamp(min=0)
+        # a step before the first pose of its lookahead emits nothing
+        known = torch.arange(frames) >= ahead
         style = torch.zeros(3)
         style[sequence.style] = 1.0
         return (
@@ -128,32 +130,54 @@ class CorpusTensors:
             torch.tensor([ahead]),
             style,
             self.codes[sequence.code[rows]],
-            sequence.plans[which, posed].float(),
+            sequence.plan[rows].float(),
             known,
             sequence.voiced[rows],
         )
 
 
+_GROUP = 48
+"""Shards whose levels are tracked side by side."""
+
+
 @torch.no_grad()
-def _sequence(shard: "np.lib.npyio.NpzFile", network: Ha2gStream, spec: WordSpec) -> Sequence:
-    plans = torch.tensor(shard["directions"])
-    frames = plans.shape[1]
-    audio = shard["audio"].astype(np.float32) / 32768
-    windows = torch.tensor(column_windows(audio, frames, COLUMNS, network.config.window))
-    image, level = network.features(windows)
-    word, info = word_rows(
-        frames, shard["word"], shard["word_frame"], shard["word_start"], shard["word_final"], spec
-    )
-    return Sequence(
-        image=image.half(),
-        level=level.half(),
-        word=torch.tensor(word),
-        word_info=torch.tensor(info),
-        plans=plans,
-        code=torch.tensor(shard["code"].astype(np.int64)),
-        voiced=torch.tensor(shard["voiced"].astype(np.float32)),
-        style=int(shard["style"]),
-    )
+def _sequences(shards: "list[np.lib.npyio.NpzFile]", network: Ha2gStream) -> list[Sequence]:
+    """Return shards of equal length as sequences; the level tracker runs over all at once."""
+    tracker, config = network.tracker, network.config
+    plans = [torch.tensor(shard["directions"][0]) for shard in shards]
+    frames = len(plans[0])
+    mels: list[Tensor] = []
+    for shard in shards:
+        audio = shard["audio"].astype(np.float32) / 32768
+        windows = torch.tensor(column_windows(audio, frames, COLUMNS, config.window))
+        mels.append(network.front(windows).flatten(0, 1))
+    mel = torch.stack(mels, 1)  # [columns, shards, M]
+    energy = tracker.energy(mel)
+    image, level = tracker.features(mel, energy, tracker.scan(energy))
+    spec = WordSpec(buckets=config.buckets, slots=config.word_slots)
+    out: list[Sequence] = []
+    for i, shard in enumerate(shards):
+        word, info = word_rows(
+            frames,
+            shard["word"],
+            shard["word_frame"],
+            shard["word_start"],
+            shard["word_final"],
+            spec,
+        )
+        out.append(
+            Sequence(
+                image=image[:, i].unflatten(0, (frames, COLUMNS)).half(),
+                level=level[:, i].unflatten(0, (frames, COLUMNS))[:, -1].half(),
+                word=torch.tensor(word),
+                word_info=torch.tensor(info),
+                plan=plans[i],
+                code=torch.tensor(shard["code"].astype(np.int64)),
+                voiced=torch.tensor(shard["voiced"].astype(np.float32)),
+                style=int(shard["style"]),
+            )
+        )
+    return out
 
 
 def word_rows(

@@ -14,12 +14,14 @@ from streamer.skeleton import Skeleton
 class LossWeights:
     """Weights of the terms.
 
-    pose: Huber at every level; speed: L1 of velocities; place: wrist, elbow and
+    pose: Huber at every level; speed: L1 of velocities; shake: L1 of
+    accelerations, without which the hands tremble; place: wrist, elbow and
     finger positions; voice: the activity head.
     """
 
     pose: float = 1.0
     speed: float = 2.0
+    shake: float = 2.0
     place: float = 1.0
     voice: float = 0.05
 
@@ -65,18 +67,24 @@ class StreamLoss:
             error = huber(out.unflatten(-1, (-1, 3)), wanted[:, :, index])
             pose = pose + ((error.mean(-1) * self.vector[index]).mean(-1) * mask).sum() / count
         last = poses[-1].unflatten(-1, (-1, 3))
-        both = mask[:, 1:] * mask[:, :-1]
-        moved = (last.diff(dim=1) - wanted.diff(dim=1)).abs().mean(-1)
-        speed = ((moved * self.vector).mean(-1) * both).sum() / both.sum().clamp(min=1.0)
+        error = last - wanted
+        speed, shake = self._change(error, mask, 1), self._change(error, mask, 2)
         reach = last + self.mean
         place = huber(self._places(reach), self._places(target)).mean((-1, -2))
         heard = functional.binary_cross_entropy_with_logits(voice, voiced, reduction="none")
         return {
             "pose": self.weights.pose * pose / len(poses),
             "speed": self.weights.speed * speed,
+            "shake": self.weights.shake * shake,
             "place": self.weights.place * (place * mask).sum() / count,
             "voice": self.weights.voice * heard.mean(),
         }
+
+    def _change(self, error: Tensor, mask: Tensor, order: int) -> Tensor:
+        """Return the mean L1 of the `order`-th difference in time of error [B, T, D, 3]."""
+        whole = mask.unfold(1, order + 1, 1).amin(-1)
+        moved = (error.diff(n=order, dim=1).abs().mean(-1) * self.vector).mean(-1)
+        return (moved * whole).sum() / whole.sum().clamp(min=1.0)
 
     def _places(self, directions: Tensor) -> Tensor:
         """Return [B, T, P, 3] wrist and middle-finger positions from the root, decimetres."""
