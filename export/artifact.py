@@ -72,6 +72,7 @@ def build(checkpoint: Checkpoint, folder: Path, card: str, licence_text: str) ->
     the graph and the network disagree.
     """
     spec = model_spec(checkpoint)
+    folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         made = Path(scratch)
         example = _example(spec)
