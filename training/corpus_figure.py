@@ -32,12 +32,12 @@ def draw_corpus(folder: Path, library: Library, figures: list[dict[str, Any]]) -
     axes[_SHOWN].axis("off")
     row = axes[_SHOWN].get_position()
     width = row.width / 3
-    for i, draw in enumerate((_draw_apexes, _draw_classes, _draw_speeds)):
-        axis = chart.add_axes((row.x0 + i * width, row.y0, 0.8 * width, row.height))
-        if draw is _draw_speeds:
-            _draw_speeds(axis, figures)
-        else:
-            draw(axis, library)
+    below = [
+        chart.add_axes((row.x0 + i * width, row.y0, 0.8 * width, row.height)) for i in range(3)
+    ]
+    _draw_apexes(below[0], library)
+    _draw_classes(below[1], library)
+    _draw_speeds(below[2], figures)
     chart.savefig(folder / "corpus.png", dpi=80, metadata={"Software": None})
     plt.close(chart)
 

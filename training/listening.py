@@ -42,7 +42,7 @@ def listen(speech: npt.NDArray[np.float32], clock: FrameClock, frames: int) -> H
     fine = FrameClock(fps=clock.fps, columns=_COLUMNS)
     ends = np.array([fine.column_end(n, c) for n in range(frames) for c in range(_COLUMNS)])
     # Differencing weighs down hum and vowels' fundamentals: loudness as one hears it.
-    bright = lfilter([1.0, -0.8], [1.0], speech.astype(np.float64))
+    bright = np.asarray(lfilter([1.0, -0.8], [1.0], speech.astype(np.float64)))
     energy = np.concatenate([[0.0], np.cumsum(bright * bright)])
     at = energy[np.minimum(ends, len(speech))]
     starts = np.concatenate([[0], ends[:-1]])
@@ -54,7 +54,7 @@ def listen(speech: npt.NDArray[np.float32], clock: FrameClock, frames: int) -> H
     return Heard(
         loudness=loudness,
         voiced=loudness > _VOICE_DB,
-        accent=column_accent.reshape(frames, _COLUMNS).any(1),
+        accent=column_accent.reshape(frames, _COLUMNS).max(1),
     )
 
 

@@ -96,10 +96,12 @@ def game(generator: Generator, count: int) -> Float:
             pitch = generator.uniform(200, 1500) * np.where(time > time[-1] / 2, 1.5, 1.0)
             sound = np.sign(np.sin(2 * np.pi * np.cumsum(pitch) / SAMPLE_RATE))
         elif kind == 1:  # a sweep
-            pitch = np.geomspace(*generator.uniform(150, 3000, 2), length)
+            ends = generator.uniform(150, 3000, 2)
+            pitch = np.geomspace(ends[0], ends[1], length)
             sound = np.sin(2 * np.pi * np.cumsum(pitch) / SAMPLE_RATE)
         else:  # a bang
-            sound = lfilter([1.0], [1.0, -0.9], generator.standard_normal(length)) * 0.5
+            bang = lfilter([1.0], [1.0, -0.9], generator.standard_normal(length))
+            sound = 0.5 * np.asarray(bang)
         _add(out, start, sound * np.exp(-3 * time / time[-1]) * generator.uniform(0.2, 1.0))
         place += generator.uniform(0.1, 1.2)
     return _loud(out)

@@ -95,10 +95,10 @@ class Planner:
         self._style = style
         classes = {c.gesture for c in library.clips}
         self._of_class = {g: library.of_class(g) for g in classes}
-        self._phase = Phase.IDLE
+        self._phase: Phase = Phase.IDLE
         self._clip = REST
         self._time = 0.0
-        self._cut = False
+        self._cut: bool = False
         self._pending = False
         self._wish: str | None = None
         self._wish_age = 0
@@ -163,7 +163,7 @@ class Planner:
     def _rest(self, voiced: bool, accent: bool, code: int) -> None:
         if not voiced:
             if self._phase is Phase.RETRACT and self._silence > 2 * FPS:
-                self._phase = Phase.IDLE
+                self._phase: Phase = Phase.IDLE
             return
         chosen = self._library.clips[self._choose(code)]
         # A hand that is still on its way home goes straight to the raised pose.

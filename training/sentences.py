@@ -180,14 +180,14 @@ def sentence(generator: np.random.Generator) -> str:
 
 def any_word(generator: np.random.Generator) -> str:
     """Return some word of the grammar, as a wrong recognition would."""
-    group = _RULES[("noun", "act", "quality", "people", "doing")[generator.integers(5)]]
-    return group[generator.integers(len(group))]
+    group = _RULES[("noun", "act", "quality", "people", "doing")[int(generator.integers(5))]]
+    return group[int(generator.integers(len(group)))]
 
 
 def _expand(text: str, generator: np.random.Generator) -> str:
     while (slot := _SLOT.search(text)) is not None:
         options = _RULES[slot.group(1)]
-        chosen = options[generator.integers(len(options))]
+        chosen = options[int(generator.integers(len(options)))]
         text = text[: slot.start()] + chosen + text[slot.end() :]
     text = re.sub(r"([.?!])[.?!]+", r"\1", text)
     return text[:1].upper() + text[1:]

@@ -9,6 +9,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -125,7 +126,7 @@ def align(samples: Float32, text: str) -> tuple[SpokenWord, ...]:
     Empty where the text holds a word without a pronunciation, or does not fit.
     """
     written = re.findall(r"[A-Za-z][A-Za-z']*", text)
-    decoder = Decoder(lm=None, loglevel="FATAL")
+    decoder: Any = Decoder(lm=None, loglevel="FATAL")
     known = [w for w in written if decoder.lookup_word(w.lower()) is not None]
     if len(known) < len(written) or not written:
         return ()
@@ -133,7 +134,7 @@ def align(samples: Float32, text: str) -> tuple[SpokenWord, ...]:
     decoder.start_utt()
     decoder.process_raw((samples * 32767).astype(np.int16).tobytes(), full_utt=True)
     decoder.end_utt()
-    found = [
+    found: list[tuple[str, float, float]] = [
         (re.sub(r"\(\d+\)$", "", s.word), s.start_frame / 100, (s.end_frame + 1) / 100)
         for s in decoder.seg() or ()
         if not s.word.startswith(("<", "(", "["))
