@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -25,7 +26,9 @@ class Schedule(nn.Module):
         super().__init__()
         beta = torch.cat((torch.zeros(1), torch.linspace(1e-4, 0.02, steps)))
         alpha = 1 - beta
-        alpha_bar = torch.log(alpha).cumsum(0).exp()
+        # A running sum in float32, as published; torch's cumsum keeps more digits.
+        running = np.cumsum(torch.log(alpha).numpy(), dtype=np.float32)
+        alpha_bar = torch.from_numpy(running).exp()
         ratio = (1 - alpha_bar[:-1]) / (1 - alpha_bar[1:])
         self.beta: Tensor
         self.alpha: Tensor
@@ -182,7 +185,8 @@ class DiffGesture(nn.Module):
         """Return x at t - 1 from x at t."""
         s = self.schedule
         estimate = self.estimate(x, t, context)
-        mean = (x - (1 - s.alpha[t]) / (1 - s.alpha_bar[t]).sqrt() * estimate) / s.alpha[t].sqrt()
+        part = (1 - s.alpha[t]) / (1 - s.alpha_bar[t]).sqrt()
+        mean = 1 / s.alpha[t].sqrt() * (x - part * estimate)
         return mean if t == 1 else mean + s.sigma[t] * noise.at(t)
 
     @torch.no_grad()

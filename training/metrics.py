@@ -8,6 +8,7 @@ skips. Both dependencies are arguments or results here, never hidden.
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import librosa
 import numpy as np
@@ -39,15 +40,15 @@ def frechet_distance(a: Float32, b: Float32) -> float:
     with warnings.catch_warnings():
         # Fewer samples than dimensions make the product singular: usual in small tests.
         warnings.simplefilter("ignore", scipy.linalg.LinAlgWarning)
-        root = scipy.linalg.sqrtm(first @ second)
+        root: Any = scipy.linalg.sqrtm(first @ second)
         if not np.isfinite(root).all():
             ridge = 1e-6 * np.eye(len(first))
             root = scipy.linalg.sqrtm((first + ridge) @ (second + ridge))
     if np.iscomplexobj(root):
-        imaginary = float(np.abs(np.diagonal(root).imag).max())
+        imaginary = float(np.abs(np.imag(np.diagonal(root))).max())
         if imaginary > 1e-3:
             raise ArithmeticError(f"Frechet distance: root with imaginary part {imaginary:.3g}")
-        root = root.real
+        root = np.real(root)
     return float(gap @ gap + np.trace(first) + np.trace(second) - 2 * np.trace(root))
 
 
