@@ -7,6 +7,7 @@ words is no flood of events.
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from unicodedata import category
 
 from streamer.asr.hypothesis import Hypothesis, Spoken
 from streamer.clock import SAMPLE_RATE
@@ -116,7 +117,8 @@ class Captions:
         self._said = list(last)
 
     def _say(self, word: WordEvent) -> None:
-        spoken = Spoken(word.text.strip()[:LONGEST], word.start, max(word.end, word.start))
+        text = clean(word.text)[:LONGEST].strip()
+        spoken = Spoken(text, word.start, max(word.end, word.start))
         if not spoken.text:
             return
         if word.revision:
@@ -153,6 +155,11 @@ def join(words: Sequence[Spoken]) -> str:
         tight = not text or (is_ideograph(text[-1]) and is_ideograph(word.text[:1]))
         text += word.text if tight else f" {word.text}"
     return text
+
+
+def clean(text: str) -> str:
+    """Return a text on one line: no control characters, single spaces."""
+    return " ".join("".join(" " if category(c) == "Cc" else c for c in text).split())
 
 
 def is_ideograph(character: str) -> bool:

@@ -70,6 +70,10 @@ def told(
         raise InputError("words: expected a text that is not empty")
     if len(text) > LONGEST:
         raise InputError(f"words: a text of {len(text)} characters; send at most {LONGEST}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError("words: half a surrogate pair; send whole characters") from error
     if not isinstance(final, bool | int):
         raise InputError(f"words: final is {final!r}; expected true or false")
     return Told(

@@ -117,5 +117,5 @@ def read_answer(line: bytes) -> Answer:
         return Heard(
             sample=int(message["heard"]), hypotheses=said, flushed=bool(message["flushed"])
         )
-    except (KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError) as error:
         raise ValueError(f"not an answer: {line[:80]!r}") from error

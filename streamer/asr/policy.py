@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from difflib import SequenceMatcher
-from itertools import takewhile
+from itertools import chain, repeat, takewhile
 from typing import Literal, get_args
 
 from streamer.asr.hypothesis import Hypothesis, Spoken
@@ -71,8 +71,9 @@ class WordPolicy:
             elif kind == "delete" and j_end == len(new) and not final:
                 told += self._told[i:i_end]  # not unsaid: this hypothesis is just not that far
             else:
-                revision = max((word.revision + 1 for word in self._told[i:i_end]), default=0)
-                changed = [_event(word, final, revision) for word in words[j:j_end]]
+                revisions = [word.revision + 1 for word in self._told[i:i_end]]
+                pairs = zip(words[j:j_end], chain(revisions, repeat(0)), strict=False)
+                changed = [_event(word, final, revision) for word, revision in pairs]
                 told += changed
                 fresh += [word for word in changed if word.end > heard - STALE]
         self._told = told

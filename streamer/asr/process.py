@@ -86,6 +86,7 @@ class RecogniserProcess:
         self._failed = ""
         self._blocks: list[Float32] = []
         self._gathered = 0
+        self._fresh = True
         self._sent = self._heard = 0
         self._answered = self._began = 0.0
         self._utterances = self._before = 0
@@ -154,6 +155,8 @@ class RecogniserProcess:
         self._blocks, self._gathered = [], 0
         if not self._ready:
             return
+        if self._fresh:
+            self._fresh, self._sent, self._heard = False, end - len(samples), end - len(samples)
         waiting = self._sent - self._heard
         self._behind = waiting > (_CATCH_UP if self._behind else MOST_BEHIND)
         if self._behind:
@@ -237,7 +240,7 @@ class RecogniserProcess:
                     self._ready, self._warned, self._failed = True, False, ""
                     self._began = self._answered
                     self._before = self._utterances  # a new process counts from 0
-                    self._sent = self._heard = 0
+                    self._fresh = True
                     self._blocks, self._gathered = [], 0
                 case Failed(message=message):
                     self._failed, self._refused = message, True

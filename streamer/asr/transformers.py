@@ -1,5 +1,6 @@
 """A Whisper-like network from a local folder; loaded in its own process, never downloaded."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from streamer.clock import SAMPLE_RATE
 from streamer.errors import InputError
 from streamer.types import Float32
 
+_MARK = re.compile(r"<\|.*?\|>")  # a token that is no text and slipped through
 _NEEDED = ("config.json", "preprocessor_config.json")
 
 
@@ -42,7 +44,7 @@ def load_transcriber(folder: Path, *, threads: int) -> Transcribe:
     recognise: Any = pipeline(
         "automatic-speech-recognition",
         model=str(folder),
-        model_kwargs={"use_safetensors": True, "local_files_only": True},
+        model_kwargs={"use_safetensors": True},
         trust_remote_code=False,
     )
     generation: Any = getattr(recognise.model, "generation_config", None)
@@ -69,6 +71,7 @@ def _spoken(chunks: list[dict[str, Any]], length: int) -> list[Spoken]:
         start = before if first is None else min(round(first * SAMPLE_RATE), length)
         end = length if last is None else min(round(last * SAMPLE_RATE), length)
         start = max(start, before)
-        spoken += spread(str(chunk["text"]), start, max(end, start))
+        text = _MARK.sub(" ", str(chunk["text"]))
+        spoken += spread(text, start, max(end, start))
         before = start
     return spoken
