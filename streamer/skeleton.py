@@ -65,21 +65,12 @@ class Skeleton:
         Same axes as the input; bone lengths are the skeleton's (ha2g.md 1.1).
         """
         out = np.zeros((*directions.shape[:-2], len(self.joints), 3), np.float32)
-        for bone in self._order():
+        for bone in _order(self):
             parent, child = self.bones[bone]
             out[..., child, :] = (
                 out[..., parent, :] + self.bone_lengths[bone] * directions[..., bone, :]
             )
         return out
-
-    def _order(self) -> list[int]:
-        known, todo, order = {self.root_joint}, list(range(len(self.bones))), list[int]()
-        while todo:
-            ready = [b for b in todo if self.bones[b][0] in known]
-            order += ready
-            known |= {self.bones[b][1] for b in ready}
-            todo = [b for b in todo if b not in ready]
-        return order
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form that manifests hold."""
@@ -135,6 +126,18 @@ class Skeleton:
             raise ArtifactError(f"skeleton {self.name}: lengths or means do not fit {vectors}")
         if not self.levels or sorted(self.levels[-1]) != list(range(vectors)):
             raise ArtifactError(f"skeleton {self.name}: the last level must hold every vector")
+
+
+@cache
+def _order(skeleton: Skeleton) -> tuple[int, ...]:
+    """Return the bones in an order in which each parent joint is placed before its child."""
+    known, todo, order = {skeleton.root_joint}, list(range(len(skeleton.bones))), list[int]()
+    while todo:
+        ready = [b for b in todo if skeleton.bones[b][0] in known]
+        order += ready
+        known |= {skeleton.bones[b][1] for b in ready}
+        todo = [b for b in todo if b not in ready]
+    return tuple(order)
 
 
 @cache
