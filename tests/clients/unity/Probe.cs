@@ -4,7 +4,7 @@
 //   probe sim SCRIPT                           play frames at made-up times, print the poses
 //   probe map FILE                             a hello, rests and a pose; print local rotations
 //   probe garbage STREAM.golden ROUNDS         bytes that decoding, playing and mapping allocate
-//   probe live URL SUBPROTOCOL SECONDS         watch an engine and draw at 60 Hz
+//   probe live URL SUBPROTOCOL SECONDS         watch an engine and draw at 60 Hz until a caption says "stop"
 using System;
 using System.Collections.Generic;
 using System.Diagnostics;
@@ -294,6 +294,7 @@ public sealed class Live : IStreamListener
     private readonly List<double> arrivals = new List<double>(Most);
     private Playback playback;
     private bool quiet;
+    private bool stop;
 
     public static void Run(string url, string subprotocol, double seconds, TextWriter output)
     {
@@ -324,6 +325,7 @@ public sealed class Live : IStreamListener
     public void OnEvent(StreamEvent e)
     {
         quiet = false;
+        stop |= e.Text == "stop";
         lines.Add(Probe.Text(e));
     }
 
@@ -338,7 +340,7 @@ public sealed class Live : IStreamListener
             double shown = double.NegativeInfinity;
             Playback of = null;
             var before = PlaybackMode.Rest;
-            for (double at = start; at - start < seconds && connection.Link != Link.Ended; at = Connection.Now)
+            for (double at = start; at - start < seconds && !stop && connection.Link != Link.Ended; at = Connection.Now)
             {
                 quiet = true;
                 long allocated = Probe.Allocated();

@@ -4,7 +4,7 @@
 //   probe sim SCRIPT                           play frames at made-up times, print the poses
 //   probe axes                                 read rotations and positions, print them in Unreal's axes
 //   probe garbage STREAM.golden ROUNDS         allocations of decoding and playing
-//   probe live URL SUBPROTOCOL SECONDS         watch an engine and draw at 60 Hz
+//   probe live URL SUBPROTOCOL SECONDS         watch an engine and draw at 60 Hz until a caption says "stop"
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -213,7 +213,11 @@ int live(const std::string& url, const std::string& subprotocol, double seconds)
     WebSocket socket;
     std::vector<double> arrivals;
     stream.on_hello = [&](const Hello& h) { print(out, h); };
-    stream.on_event = [&](const Event& e) { print(out, e); };
+    bool stop = false;
+    stream.on_event = [&](const Event& e) {
+        print(out, e);
+        stop = stop || e.text == "stop";
+    };
     stream.on_frame = [&](const Frame& f, double at) {
         print(out, f);
         arrivals.push_back(at);
@@ -224,7 +228,7 @@ int live(const std::string& url, const std::string& subprotocol, double seconds)
     const Playback* of = nullptr;
     Mode before = Mode::Rest;
     std::string reply;
-    while (now() - start < seconds) {
+    while (now() - start < seconds && !stop) {
         if (!socket.open() && now() >= retry) {
             if (is_final(socket.close_code()) || socket.close_code() == 1000) break;
             stream.connected();
