@@ -151,6 +151,7 @@ int simulate(const std::string& path) {
             in >> frame.sample >> frame.reset;
             for (float& v : frame.root) in >> v;
             for (float& v : frame.rotations) in >> v;
+            if (!in) return 2;
             playback->push(frame, at);
         } else {
             playback->update(at);
