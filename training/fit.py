@@ -22,7 +22,8 @@ from training.progress import track
 class FitOptions:
     """Settings of a run; all of them end up in the artifact's manifest.
 
-    steps: optimiser steps; crop: frames per crop; held: shards kept apart.
+    steps: optimiser steps; crop: frames per crop; held: shards kept apart;
+    keep: steps between two points from which a killed run goes on.
     """
 
     preset: str = "small"
@@ -33,6 +34,7 @@ class FitOptions:
     seed: int = 1
     held: int = 4
     ema: float = 0.998
+    keep: int = 200
 
 
 class Average:
@@ -94,7 +96,7 @@ def fit(corpus: Path, out: Path, options: FitOptions, weights: LossWeights) -> P
                     row["held"] = _held(network, average, loss, probe)
                 log.write(json.dumps(row) + "\n")
                 log.flush()
-            if step % 200 == 199 or last:
+            if step % options.keep == options.keep - 1 or last:
                 _keep(out, step + 1, time.perf_counter() - began, network, optimiser, average)
     network.load_state_dict(average.tensors)
     provenance = {
@@ -186,7 +188,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("-o", "--out", type=Path, required=True)
     defaults = FitOptions()
     parser.add_argument("--preset", choices=sorted(PRESETS), default=defaults.preset)
-    for name in ("steps", "batch", "crop", "seed", "held"):
+    for name in ("steps", "batch", "crop", "seed", "held", "keep"):
         parser.add_argument(f"--{name}", type=int, default=getattr(defaults, name))
     for name in ("rate", "ema"):
         parser.add_argument(f"--{name}", type=float, default=getattr(defaults, name))

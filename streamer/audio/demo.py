@@ -57,7 +57,7 @@ class DemoSource:
         return 0 if self._pacer is None else len(self._speech) + _LOOP_PAUSE_S * SAMPLE_RATE
 
     async def chunks(self) -> AsyncIterator[AudioChunk]:
-        """Yield chunks of 20 ms; the pause between loops is part of the audio, not `filled`."""
+        """Yield chunks of 10 ms; the pause between loops is part of the audio, not `filled`."""
         pause = np.zeros(_LOOP_PAUSE_S * SAMPLE_RATE, np.float32)
         position = 0
         while True:

@@ -16,7 +16,7 @@ from streamer.clock import SAMPLE_RATE, Clock
 from streamer.errors import InputError
 from streamer.types import AudioChunk, Float32, WordEvent
 
-CHUNK = SAMPLE_RATE // 50
+CHUNK = SAMPLE_RATE // 100
 _RATES = (8_000, 192_000)
 _MOST_CHANNELS = 64
 _MOST_PEAK = 8.0
@@ -135,7 +135,7 @@ class FileSource:
         return self._file.seconds
 
     async def chunks(self) -> AsyncIterator[AudioChunk]:
-        """Yield chunks of 20 ms until the file ends; the last one may be shorter.
+        """Yield chunks of 10 ms until the file ends; the last one may be shorter.
 
         `captured_at` is when a microphone would have captured the last sample:
         the pace's own time, or now when nothing paces it.

@@ -1,0 +1,77 @@
+"""Manifests: read back as written, and every damage is named."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from streamer.errors import ArtifactError
+from streamer.spec import Manifest, load_manifest, sha256, write_manifest
+from tests.fakes import tiny_spec
+
+
+@pytest.fixture
+def artifact(tmp_path: Path) -> Path:
+    (tmp_path / "model.onnx").write_bytes(b"graph")
+    manifest = Manifest(
+        spec=tiny_spec(),
+        licence="Apache-2.0",
+        training={"seed": 1},
+        files={"model.onnx": sha256(tmp_path / "model.onnx")},
+    )
+    write_manifest(tmp_path, manifest)
+    return tmp_path
+
+
+def damage(folder: Path, **changes: object) -> None:
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_round_trip(artifact: Path):
+    manifest = load_manifest(artifact)
+    spec = tiny_spec()
+    assert manifest.spec.state == spec.state
+    assert manifest.spec.inputs == spec.inputs
+    assert manifest.spec.fps == spec.fps
+    assert manifest.training == {"seed": 1}
+    assert manifest.spec.default_style == spec.default_style
+
+
+def test_the_digest_covers_every_file(artifact: Path):
+    before = load_manifest(artifact).digest
+    (artifact / "model.onnx").write_bytes(b"other")
+    damage(artifact, files={"model.onnx": sha256(artifact / "model.onnx")})
+    assert load_manifest(artifact).digest != before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": 99}, "format 99, expected 1"),
+        ({"fps": [15, 0]}, "malformed"),
+        ({"default_lookahead": 7}, "default_lookahead"),
+        ({"default_style": "bold"}, "default_style"),
+        ({"inputs": [{"name": "audio", "shape": [0], "dtype": "float32"}]}, "malformed"),
+        ({"state": [{"name": "h", "shape": [4], "dtype": "float64"}]}, "float64"),
+        ({"skeleton": {}}, "skeleton"),
+        ({"files": {"../model.onnx": "0"}}, "leaves the artifact folder"),
+        ({"files": {"gone.onnx": "0"}}, "missing"),
+        ({"files": {"model.onnx": "0" * 64}}, "does not match"),
+    ],
+)
+def test_damage_is_named(artifact: Path, changes: dict[str, object], message: str):
+    damage(artifact, **changes)
+    with pytest.raises(ArtifactError, match=message):
+        load_manifest(artifact)
+
+
+def test_not_a_manifest(tmp_path: Path):
+    with pytest.raises(ArtifactError, match=r"no manifest\.json"):
+        load_manifest(tmp_path)
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(ArtifactError, match="not JSON"):
+        load_manifest(tmp_path)
+    (tmp_path / "manifest.json").write_text("[]")
+    with pytest.raises(ArtifactError, match="JSON object"):
+        load_manifest(tmp_path)
