@@ -61,6 +61,7 @@ class RenderConfig:
     output: tuple[Path, ...]
     asr: str = "auto"
     words: Policy = "stable_prefix"
+    avatar: Path | None = None
     duration: float | None = None
 
 

@@ -23,7 +23,7 @@ from streamer.metrics import Metrics, open_metrics
 from streamer.playing import Loaded, load_engine, pump, report, session_options
 from streamer.progress import StatusLine
 from streamer.session import Session
-from streamer.sinks.base import Sink
+from streamer.sinks.base import Hearing, Sink
 from streamer.sinks.fanout import Fanout
 from streamer.sinks.file import open_recording
 from streamer.types import AudioChunk, Event, SkeletonFrame
@@ -42,11 +42,11 @@ async def live(config: LiveConfig, *, began: float, status: TextIO | None = None
         line = StatusLine(status or sys.stderr, _clock)
         stack.callback(line.clear)
         later = _Later()
-        recordings = [open_recording(path, later.hello) for path in config.record]
+        avatar = None if config.avatar is None else read_avatar(config.avatar)
+        recordings = [open_recording(path, later.hello, avatar=avatar) for path in config.record]
         source = open_source(config.source, device=config.device, clock=_clock)
         stack.push_async_callback(source.aclose)
         words = open_words(config.asr, source, recognise=source.live)
-        avatar = None if config.avatar is None else read_avatar(config.avatar)
         metrics = open_metrics()
         loaded = load_engine(config.model, clock=_clock, metrics=metrics)
         stack.push_async_callback(loaded.engine.aclose)
@@ -69,7 +69,11 @@ async def live(config: LiveConfig, *, began: float, status: TextIO | None = None
         run = _Run(loaded.engine, session, source, fanout, line, began=began)
         _greet(line, loaded, session, source, url, words=listening.name)
 
+        ears = [sink for sink in recordings if isinstance(sink, Hearing)]
+
         async def push(chunk: AudioChunk) -> None:
+            for ear in ears:
+                ear.hear(chunk)
             session.push_audio(chunk)
 
         helpers = [asyncio.create_task(run.stop_with(stop)), asyncio.create_task(run.show())]

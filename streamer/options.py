@@ -39,8 +39,8 @@ def _model(told: argparse.Namespace) -> ModelConfig:
 def live_config(told: argparse.Namespace) -> LiveConfig:
     """Return what `gesture live` was told; raises `UsageError` where it clashes."""
     server = None if told.no_server else ServerOptions(bind=told.bind, port=told.port)
-    if told.avatar is not None and server is None and told.vmc is None:
-        raise UsageError("--avatar needs the page or --vmc; leave out --no-server")
+    if told.avatar is not None and server is None and told.vmc is None and not told.record:
+        raise UsageError("--avatar needs the page, --vmc or --record; leave out --no-server")
     vmc = None
     if told.vmc is not None:
         from streamer.sinks.vmc import parse_target
@@ -69,6 +69,7 @@ def render_config(told: argparse.Namespace) -> RenderConfig:
         output=tuple(told.output),
         asr=told.asr,
         words=told.words,
+        avatar=told.avatar,
         duration=told.duration,
     )
 
@@ -177,7 +178,7 @@ def _add_live(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="record to .jsonl or .npz; may be repeated",
+        help="record to .jsonl, .npz, .bvh, .vrma or .mp4; may be repeated",
     )
     parser.add_argument("--no-server", action="store_true", help="no page, no WebSocket")
     _add_server(parser)
@@ -193,7 +194,10 @@ def _add_render(parser: argparse.ArgumentParser) -> None:
         action="append",
         required=True,
         metavar="FILE",
-        help=".npz or .jsonl; may be repeated",
+        help=".jsonl, .npz, .bvh, .vrma or .mp4; may be repeated",
+    )
+    parser.add_argument(
+        "--avatar", type=Path, metavar="FILE.vrm", help="whose bones .bvh and .vrma get"
     )
     _add_model(parser)
     _add_words(parser)

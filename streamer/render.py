@@ -9,6 +9,7 @@ from typing import Any, TextIO
 from streamer.asr.listening import Listening
 from streamer.asr.opening import open_words
 from streamer.audio.opening import open_source
+from streamer.avatar import read_avatar
 from streamer.clock import SAMPLE_RATE
 from streamer.config import RenderConfig
 from streamer.errors import GestureError
@@ -16,8 +17,10 @@ from streamer.interrupt import interruptible
 from streamer.playing import load_engine, pump, report, session_options
 from streamer.progress import StatusLine
 from streamer.session import Session
+from streamer.sinks.base import Hearing
 from streamer.sinks.fanout import Fanout
 from streamer.sinks.file import open_recording
+from streamer.types import AudioChunk
 
 _clock = time.perf_counter
 
@@ -35,7 +38,11 @@ async def render(config: RenderConfig, *, status: TextIO | None = None) -> dict[
         line = StatusLine(status or sys.stderr, _clock)
         stack.callback(line.clear)
         opened = list[Session]()
-        sinks = [open_recording(path, lambda: opened[0].hello()) for path in config.output]
+        avatar = None if config.avatar is None else read_avatar(config.avatar)
+        sinks = [
+            open_recording(path, lambda: opened[0].hello(), avatar=avatar)
+            for path in config.output
+        ]
         source = open_source(config.source, clock=_clock, realtime=False)
         stack.push_async_callback(source.aclose)
         words = open_words(config.asr, source, recognise=False)
@@ -62,6 +69,13 @@ async def render(config: RenderConfig, *, status: TextIO | None = None) -> dict[
                     f"{seconds:.0f} s rendered, {seconds / (_clock() - began):.0f} x real time"
                 )
 
+        ears = [sink for sink in sinks if isinstance(sink, Hearing)]
+
+        async def push(chunk: AudioChunk) -> None:
+            for ear in ears:
+                ear.hear(chunk)
+            await session.feed_audio(chunk)
+
         async def stop_source() -> None:
             await stop.wait()
             await source.aclose()
@@ -69,7 +83,7 @@ async def render(config: RenderConfig, *, status: TextIO | None = None) -> dict[
         consuming, stopping = asyncio.create_task(consume()), asyncio.create_task(stop_source())
         try:
             limit = None if config.duration is None else round(config.duration * SAMPLE_RATE)
-            await pump(source, session.feed_audio, listening=listening, limit=limit)
+            await pump(source, push, listening=listening, limit=limit)
             await session.finish()
             await consuming
         finally:

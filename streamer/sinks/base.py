@@ -1,8 +1,8 @@
 """The one interface of everything that takes frames."""
 
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
-from streamer.types import Event, SkeletonFrame
+from streamer.types import AudioChunk, Event, SkeletonFrame
 
 Policy = Literal["latest", "every"]
 
@@ -35,4 +35,13 @@ class Sink(Protocol):
 
     async def aclose(self) -> None:
         """Flush and close."""
+        ...
+
+
+@runtime_checkable
+class Hearing(Protocol):
+    """A sink that also wants the voice: a video."""
+
+    def hear(self, chunk: AudioChunk) -> None:
+        """Take audio as it goes into the session; must not wait."""
         ...

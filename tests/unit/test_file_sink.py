@@ -90,8 +90,8 @@ def test_a_path_that_cannot_be_written_is_refused_at_once(tmp_path: Path, suffix
 
 
 def test_other_formats_are_refused(tmp_path: Path) -> None:
-    for name in ("x.bvh", "x"):
-        with pytest.raises(UsageError, match=r"\.jsonl or \.npz"):
+    for name in ("x.fbx", "x"):
+        with pytest.raises(UsageError, match=r"\.jsonl, \.npz, \.bvh, \.vrma or \.mp4"):
             open_recording(tmp_path / name, lambda: pytest.fail("no hello"))
 
 

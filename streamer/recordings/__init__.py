@@ -1,0 +1,1 @@
+"""Whole takes as files: reading them back, and the formats of other programs."""
