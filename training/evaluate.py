@@ -2,8 +2,9 @@
 
 Speech files are played, each followed by 5 s of silence, through `gesture live`
 at its defaults (`--via render` for the same frames faster than real time); the
-recording is measured, and so are three toys on the same speech, which must fail
-what the model passes.
+recording is measured. Beside it stand the causal planner on the same speech with
+the same gesture codes, whose figures the model is held against, and three toys,
+which must fail what the model passes.
 """
 
 import argparse
@@ -20,14 +21,24 @@ import soundfile
 import soxr
 
 import streamer
+from export.parity import draw
+from models.dice import Dice
 from streamer.errors import InputError, UsageError
 from streamer.skeleton import load_skeleton
-from training.measures import Motion, measure, voiced_frames
+from streamer.windowing import gesture_seed
+from training.clips import Library, load_library
+from training.listening import Heard, listen
+from training.measures import voiced_frames
+from training.plan_measures import PlanFigures, measure_plan
+from training.planner import STYLES
+from training.sequences import CLOCK, LOOKAHEADS, plan
+from training.speech import LEVEL_DB
 from training.toys import looped_clip, loudness_forearm, mean_pose
 
 Array = npt.NDArray[np.float32]
 RATE = 16_000
 SILENCE_S = 5.0
+_LIVELY = [style.name for style in STYLES].index("lively")
 
 LIMITS = {
     "ratio": (2.5, np.inf),
@@ -44,7 +55,7 @@ class Row:
 
     speech: str
     motion: str
-    figures: Motion
+    figures: PlanFigures
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -76,50 +87,80 @@ def compose(paths: Sequence[Path]) -> Array:
     return np.concatenate([*parts, np.zeros(int(SILENCE_S * RATE), np.float32)])
 
 
-def record(audio: Path, out: Path, *, via: str, model: str | None) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Played:
+    """How a recording is made: the command, the artifact, lookahead in frames, seed."""
+
+    via: str
+    model: str | None
+    lookahead: int
+    seed: int
+
+
+def record(audio: Path, out: Path, played: Played) -> None:
     """Run `gesture` on an audio file and leave a `.npz` recording; raises `InputError`."""
-    command = [sys.executable, "-m", "streamer.cli", via]
-    if via == "live":
+    command = [sys.executable, "-m", "streamer.cli", played.via]
+    if played.via == "live":
         seconds = soundfile.info(audio).duration
-        command += ["--source", str(audio), "--record", str(out), "--no-server"]
+        command += ["--source", str(audio), "--record", str(out), "--no-server", "--asr", "none"]
         command += ["--duration", f"{seconds:.3f}"]
     else:
         command += [str(audio), "-o", str(out)]
-    command += ["--model", model] if model else []
+    command += ["--lookahead", str(played.lookahead), "--seed", str(played.seed)]
+    command += ["--model", played.model] if played.model else []
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode or not out.is_file():
-        raise InputError(f"gesture {via} {audio.name}: {done.stderr.strip()[-300:]}")
+        raise InputError(f"gesture {played.via} {audio.name}: {done.stderr.strip()[-300:]}")
 
 
 def evaluate(
-    name: str, paths: Sequence[Path], out: Path, *, via: str, model: str | None
+    name: str, paths: Sequence[Path], out: Path, library: Library | None, played: Played
 ) -> list[Row]:
-    """Return the rows of one speech set: the model and three toys."""
+    """Return the rows of one speech set: the model, the plan if clips are at hand, the toys."""
     audio = compose(paths)
     out.mkdir(parents=True, exist_ok=True)
     wave, recording = out / f"{name}.wav", out / f"{name}.npz"
     soundfile.write(wave, audio, RATE)
-    record(wave, recording, via=via, model=model)
+    record(wave, recording, played)
     loaded = np.load(recording)
-    positions, fps = loaded["positions"], float(loaded["fps"])
-    joints = [str(j) for j in loaded["joint_names"]]
-    wrists = (joints.index("left_wrist"), joints.index("right_wrist"))
-    frames = len(positions)
+    directions, fps = loaded["directions"].astype(np.float64), float(loaded["fps"])
+    frames = len(directions)
     voiced = voiced_frames(audio, frames, fps)
-    loudness = _loudness(audio, frames, fps)
+    heard = _listen(audio, frames + played.lookahead)
     skeleton = load_skeleton("upper_body")
-    motions = {
-        "model": positions,
+    motions = {"model": directions}
+    if library is not None:
+        motions["plan"] = _plan(library, heard, frames, played)
+    motions |= {
         "toy: loudness forearm": loudness_forearm(
-            skeleton, loaded["directions"][: int(fps)].mean(0), loudness, fps
+            skeleton, directions[: int(fps)].mean(0), _loudness(audio, frames, fps), fps
         ),
-        "toy: looped clip": looped_clip(positions, voiced.tolist(), fps),
-        "toy: mean pose": mean_pose(positions),
+        "toy: looped clip": looped_clip(directions, voiced.tolist(), fps),
+        "toy: mean pose": mean_pose(directions),
     }
+    table = library.apexes if library is not None else np.zeros((1, 2, 3))
+    accent = heard.accent[:frames]
     return [
-        Row(speech=name, motion=motion, figures=measure(places, wrists, voiced, fps))
-        for motion, places in motions.items()
+        Row(speech=name, motion=motion, figures=measure_plan(poses, voiced, accent, table))
+        for motion, poses in motions.items()
     ]
+
+
+def _listen(audio: Array, steps: int) -> Heard:
+    """Return what the planner hears: the speech at the level that it expects."""
+    blocks = audio[: len(audio) // 160 * 160].reshape(-1, 160)
+    power = (blocks**2).mean(1)
+    gain = 10 ** (LEVEL_DB / 20) / np.sqrt(power[power > power.max() * 10**-2.5].mean())
+    return listen((audio * gain).astype(np.float32), CLOCK, steps)
+
+
+def _plan(library: Library, heard: Heard, frames: int, played: Played) -> npt.NDArray[np.float64]:
+    """Return the planner's poses [T, D, 3] for the codes that the session drew, without words."""
+    steps = frames + played.lookahead
+    dice = Dice(len(library.clips), shortest=15, longest=30)
+    codes = draw(dice, steps, gesture_seed(played.seed, 0)).numpy()
+    poses = plan(library, heard, codes, [None] * steps, _LIVELY)
+    return poses[played.lookahead :]
 
 
 def _loudness(audio: Array, frames: int, fps: float) -> Array:
@@ -137,6 +178,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = commands.add_parser("evaluate", help="measure a model's motion beside toys")
     parser.add_argument("--model", help="artifact name or folder; default: the shipped one")
     parser.add_argument("--via", choices=("live", "render"), default="live")
+    parser.add_argument("--lookahead", type=int, choices=LOOKAHEADS, default=2)
+    parser.add_argument("--seed", type=int, default=0, help="of the gesture codes")
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
     parser.add_argument("--speech", nargs="*", help="sets to use; default: all at hand")
     parser.add_argument("--out", type=Path, required=True, help="folder for sound and recordings")
@@ -149,9 +192,12 @@ def _run(args: argparse.Namespace) -> int:
     wanted = args.speech or list(sets)
     if unknown := sorted(set(wanted) - set(sets)):
         raise UsageError(f"no speech set {', '.join(unknown)}; at hand are {', '.join(sets)}")
+    clips = args.data / "smartbody_gestures"
+    library = load_library(clips) if clips.is_dir() else None
+    played = Played(via=args.via, model=args.model, lookahead=args.lookahead, seed=args.seed)
     rows: list[Row] = []
     for name in wanted:
-        rows += evaluate(name, sets[name], args.out, via=args.via, model=args.model)
+        rows += evaluate(name, sets[name], args.out, library, played)
     header = list(rows[0].figures.to_json())
     print(
         " ".join(f"{h:>14.14}" for h in ("speech", "motion", *header, "verdict")), file=sys.stderr

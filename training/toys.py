@@ -11,7 +11,7 @@ Array = npt.NDArray[np.floating]
 
 
 def loudness_forearm(skeleton: Skeleton, pose: Array, loudness: Array, fps: float) -> Array:
-    """Return positions [T, J, 3] of both forearms swung by a sine scaled with loudness.
+    """Return both forearms swung by a sine scaled with loudness: [T, D, 3].
 
     pose: directions [D, 3] to start from; loudness [T] in 0..1.
     """
@@ -27,16 +27,16 @@ def loudness_forearm(skeleton: Skeleton, pose: Array, loudness: Array, fps: floa
     y, z = directions[:, moved, 1].copy(), directions[:, moved, 2].copy()
     directions[:, moved, 1] = y * cos + z * sin
     directions[:, moved, 2] = z * cos - y * sin
-    return skeleton.positions(directions.astype(np.float32))
+    return directions
 
 
 def looped_clip(
-    positions: Array, voiced: Sequence[bool], fps: float, seconds: float = 2.0
+    directions: Array, voiced: Sequence[bool], fps: float, seconds: float = 2.0
 ) -> Array:
     """Return the first stretch of speech of a recording, played again and again in speech."""
     first = int(np.argmax(np.asarray(voiced)))
-    clip = positions[first : first + int(seconds * fps)]
-    out = np.repeat(clip[:1], len(positions), 0)
+    clip = directions[first : first + int(seconds * fps)]
+    out = np.repeat(clip[:1], len(directions), 0)
     step = 0
     for i, on in enumerate(voiced):
         step = step + 1 if on else 0
@@ -44,9 +44,10 @@ def looped_clip(
     return out
 
 
-def mean_pose(positions: Array) -> Array:
+def mean_pose(directions: Array) -> Array:
     """Return the mean pose, held."""
-    return np.repeat(positions.mean(0, keepdims=True), len(positions), 0)
+    mean = directions.mean(0, keepdims=True)
+    return np.repeat(mean / np.linalg.norm(mean, axis=-1, keepdims=True), len(directions), 0)
 
 
 _BELOW_ELBOW = ("wrist", "index", "middle", "pinky", "ring", "thumb")

@@ -80,9 +80,10 @@ def test_toys_are_told_apart():
     loudness = np.abs(np.sin(np.arange(600) / 5)).astype(np.float32)
     voiced = np.ones(600, bool)
     swung = loudness_forearm(skeleton, skeleton.mean, loudness, FPS)
-    figures = measure(swung, wrists, voiced, FPS)
+    figures = measure(skeleton.positions(swung), wrists, voiced, FPS)
     assert figures.arm_correlation > 0.9
     assert figures.dimensions < 5
-    looped = looped_clip(swung, voiced.tolist(), FPS)
+    looped = skeleton.positions(looped_clip(swung, voiced.tolist(), FPS))
     assert distinct(looped[::30, wrists[0]]) == 1
-    assert measure(mean_pose(swung), wrists, voiced, FPS).speaking_speed == 0
+    still = skeleton.positions(mean_pose(swung))
+    assert measure(still, wrists, voiced, FPS).speaking_speed == 0
