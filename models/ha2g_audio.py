@@ -8,8 +8,9 @@ from torch.nn import functional as F
 from models.layers import FEATURE, STYLE
 
 MEL_BANDS = 128
-_CHANNELS = (32, 64, 128, 256)
-_BLOCKS = (3, 4, 6, 3)
+CHANNELS = (32, 64, 128, 256)
+BLOCKS = (3, 4, 6, 3)
+"""Sizes of the published encoder."""
 _SQUEEZE = 8
 
 
@@ -104,7 +105,11 @@ class StyleCoordinator(nn.Module):
 
     def forward(self, speaker: Tensor) -> Tensor:
         """speaker: int64 [B]. Result: [B, 3, K], summing to 1 over the three."""
-        x = F.elu(self.project(self.table(speaker)))
+        return self.blend(self.table(speaker))
+
+    def blend(self, code: Tensor) -> Tensor:
+        """code: [B, 16], a row of the table or a mixture of rows. Result: [B, 3, K]."""
+        x = F.elu(self.project(code))
         x = self.mix(F.elu(self.hidden(x)))
         return F.softmax(x.unflatten(1, (3, self.levels)), dim=1)
 
@@ -130,24 +135,35 @@ class AudioEncoder(nn.Module):
     modulo 8: elsewhere the three taps differ in length.
     """
 
-    def __init__(self, speakers: int, levels: int) -> None:
+    def __init__(
+        self,
+        speakers: int,
+        levels: int,
+        *,
+        channels: tuple[int, int, int, int] = CHANNELS,
+        blocks: tuple[int, int, int, int] = BLOCKS,
+    ) -> None:
         super().__init__()
-        self.stem = ConvReluNorm(1, _CHANNELS[0], 3, padding=1)
+        self.stem = ConvReluNorm(1, channels[0], 3, padding=1)
         stages: list[nn.Module] = []
-        inputs = _CHANNELS[0]
-        for i, (channels, blocks) in enumerate(zip(_CHANNELS, _BLOCKS, strict=True)):
-            first = GatedBlock(inputs, channels, 1 if i == 0 else 2)
-            rest = [GatedBlock(channels, channels, 1) for _ in range(blocks - 1)]
+        inputs = channels[0]
+        for i, (width, count) in enumerate(zip(channels, blocks, strict=True)):
+            first = GatedBlock(inputs, width, 1 if i == 0 else 2)
+            rest = [GatedBlock(width, width, 1) for _ in range(count - 1)]
             stages.append(nn.Sequential(first, *rest))
-            inputs = channels
+            inputs = width
         self.stages = nn.ModuleList(stages)
-        self.low = Tap(_CHANNELS[1], MEL_BANDS // 2, kernel=2, shuffle=1)
-        self.mid = Tap(_CHANNELS[2], MEL_BANDS // 4, kernel=3, shuffle=2)
-        self.high = Tap(_CHANNELS[3], MEL_BANDS // 8, kernel=3, shuffle=4)
+        self.low = Tap(channels[1], MEL_BANDS // 2, kernel=2, shuffle=1)
+        self.mid = Tap(channels[2], MEL_BANDS // 4, kernel=3, shuffle=2)
+        self.high = Tap(channels[3], MEL_BANDS // 8, kernel=3, shuffle=4)
         self.coordinator = StyleCoordinator(speakers, levels)
 
     def forward(self, mel: Tensor, speaker: Tensor) -> AudioFeatures:
         """mel: [B, 128, columns] in decibels (-80..0); speaker: int64 [B]."""
+        return self.blended(mel, self.coordinator(speaker))
+
+    def blended(self, mel: Tensor, weights: Tensor) -> AudioFeatures:
+        """Return the features under given weights [B, 3, K] of low, mid and high."""
         x = self.stem(mel.unsqueeze(1))
         maps: list[Tensor] = []
         for stage in self.stages:
@@ -159,7 +175,6 @@ class AudioEncoder(nn.Module):
                 f"{mel.shape[-1]} mel columns: the taps have {low.shape[1]}, {mid.shape[1]} and "
                 f"{high.shape[1]} frames; the count of columns must be 5 or 6 modulo 8"
             )
-        weights = self.coordinator(speaker)
         blends = tuple(
             weights[:, 0, k, None, None] * low
             + weights[:, 1, k, None, None] * mid

@@ -94,7 +94,11 @@ class StyleEncoder(nn.Module):
 
     def forward(self, speaker: Tensor, noise: Tensor | None = None) -> Style:
         """speaker: int64 [B]; noise: [B, 16], drawn if not given, in evaluation too."""
-        code = self.project(self.table(speaker))
+        return self.encode(self.table(speaker), noise)
+
+    def encode(self, row: Tensor, noise: Tensor | None = None) -> Style:
+        """Return the style of a table row [B, 16], or of a mixture of rows."""
+        code = self.project(row)
         return draw(self.mean(code), self.log_variance(code), noise)
 
 

@@ -6,7 +6,7 @@ A manifest is read once, checked against the files beside it, and then trusted.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -19,6 +19,9 @@ from streamer.skeleton import Skeleton
 
 FORMAT = 1
 Dtype = Literal["float32", "int32"]
+WordKind = Literal["hashed", "vocabulary"]
+VOCABULARY = "vocabulary.json"
+"""The file of an artifact whose words are those of a vocabulary: {word: row}."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +51,17 @@ class AudioSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WordSpec:
-    """Hashed words: `slots` n-gram ids in [1, buckets) per word, 0 for none."""
+    """How words become ids: `slots` numbers per word, 0 for none.
+
+    `hashed`: n-gram ids in [1, buckets). `vocabulary`: one row of a published
+    word list of `buckets` rows; `index` (word to row) comes from the artifact's
+    `vocabulary.json`.
+    """
 
     buckets: int
     slots: int
+    kind: WordKind = "hashed"
+    index: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +122,11 @@ class Manifest:
             "lookaheads": list(s.lookaheads),
             "default_lookahead": s.default_lookahead,
             "audio": {"window": s.audio.window, "columns": s.audio.columns},
-            "words": {"buckets": s.words.buckets, "slots": s.words.slots},
+            "words": {
+                "kind": s.words.kind,
+                "buckets": s.words.buckets,
+                "slots": s.words.slots,
+            },
             "styles": list(s.styles),
             "default_style": s.default_style,
             **{
@@ -172,7 +186,10 @@ class Manifest:
                 window=int(data["audio"]["window"]), columns=int(data["audio"]["columns"])
             ),
             words=WordSpec(
-                buckets=int(data["words"]["buckets"]), slots=int(data["words"]["slots"])
+                # manifests written before there was a choice do not say
+                kind=data["words"].get("kind", "hashed"),
+                buckets=int(data["words"]["buckets"]),
+                slots=int(data["words"]["slots"]),
             ),
             styles=tuple(str(s) for s in data["styles"]),
             default_style=str(data["default_style"]),
@@ -184,6 +201,8 @@ class Manifest:
             raise ValueError("default_lookahead is not among lookaheads")
         if spec.default_style not in spec.styles:
             raise ValueError("default_style is not among styles")
+        if spec.words.kind not in ("hashed", "vocabulary"):
+            raise ValueError(f"words of kind {spec.words.kind!r}")
         return cls(
             spec=spec,
             licence=str(data["licence"]),
@@ -227,4 +246,23 @@ def load_manifest(folder: Path) -> Manifest:
                 f"{file.name}: digest {got[:12]} does not match the manifest's {digest[:12]}; "
                 "the file is corrupt, copy or export it again"
             )
+    if manifest.spec.words.kind == "vocabulary":
+        return _with_vocabulary(folder, manifest)
     return manifest
+
+
+def _with_vocabulary(folder: Path, manifest: Manifest) -> Manifest:
+    """Return a manifest whose words know their rows."""
+    path, words = folder / VOCABULARY, manifest.spec.words
+    if VOCABULARY not in manifest.files:
+        raise ArtifactError(f"{folder.name}: the manifest lists no {VOCABULARY}; import it again")
+    try:
+        index = {str(word): int(row) for word, row in json.loads(path.read_text("utf-8")).items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ArtifactError(
+            f"{path}: not {{word: row}} ({error}); import the model again"
+        ) from error
+    if any(not 0 <= row < words.buckets for row in index.values()):
+        raise ArtifactError(f"{path}: rows outside [0, {words.buckets}); import the model again")
+    spec = replace(manifest.spec, words=replace(words, index=index))
+    return replace(manifest, spec=spec)

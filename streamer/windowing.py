@@ -158,6 +158,10 @@ class Windower:
                 return word_ids(word.word.text if word else "", self._spec.words)
             case "word_info":
                 return _word_info(word)
+            case "hop":
+                return np.full(
+                    1, self._clock.end(self._step) - self._clock.start(self._step), np.int32
+                )
             case _:
                 return self._fixed[name]
 
@@ -203,6 +207,7 @@ def _check(spec: ModelSpec, lookahead: int) -> None:
         "audio": TensorSpec(name="audio", shape=(spec.audio.columns, spec.audio.window)),
         "word": TensorSpec(name="word", shape=(spec.words.slots,), dtype="int32"),
         "word_info": TensorSpec(name="word_info", shape=(3,)),
+        "hop": TensorSpec(name="hop", shape=(1,), dtype="int32"),
         "lookahead": TensorSpec(name="lookahead", shape=(1,), dtype="int32"),
         "style": TensorSpec(name="style", shape=(len(spec.styles),)),
         "seed": TensorSpec(name="seed", shape=(3,)),

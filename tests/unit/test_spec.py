@@ -66,6 +66,42 @@ def test_damage_is_named(artifact: Path, changes: dict[str, object], message: st
         load_manifest(artifact)
 
 
+def worded(folder: Path, text: str) -> None:
+    """Make the artifact one of a vocabulary of 64 rows."""
+    (folder / "vocabulary.json").write_text(text)
+    files = {n: sha256(folder / n) for n in ("model.onnx", "vocabulary.json")}
+    damage(folder, files=files, words={"kind": "vocabulary", "buckets": 64, "slots": 1})
+
+
+def test_a_vocabulary_comes_from_its_file(artifact: Path):
+    assert load_manifest(artifact).spec.words.kind == "hashed"
+    worded(artifact, '{"<UNK>": 3, "so": 4}')
+    words = load_manifest(artifact).spec.words
+    assert words.kind == "vocabulary"
+    assert words.index == {"<UNK>": 3, "so": 4}
+
+
+def test_a_manifest_from_before_there_was_a_choice_is_hashed(artifact: Path):
+    damage(artifact, words={"buckets": 64, "slots": 4})
+    assert load_manifest(artifact).spec.words == tiny_spec().words
+
+
+@pytest.mark.parametrize("text", ["[1]", "{", '{"so": 64}', '{"so": "x"}'])
+def test_a_bad_vocabulary_is_named(artifact: Path, text: str):
+    worded(artifact, text)
+    with pytest.raises(ArtifactError, match=r"vocabulary\.json"):
+        load_manifest(artifact)
+
+
+def test_a_vocabulary_must_be_among_the_files(artifact: Path):
+    damage(artifact, words={"kind": "vocabulary", "buckets": 64, "slots": 1})
+    with pytest.raises(ArtifactError, match=r"lists no vocabulary\.json"):
+        load_manifest(artifact)
+    damage(artifact, words={"kind": "letters", "buckets": 64, "slots": 1})
+    with pytest.raises(ArtifactError, match="letters"):
+        load_manifest(artifact)
+
+
 def test_not_a_manifest(tmp_path: Path):
     with pytest.raises(ArtifactError, match=r"no manifest\.json"):
         load_manifest(tmp_path)

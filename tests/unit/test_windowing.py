@@ -156,3 +156,11 @@ def test_style_mixtures() -> None:
     for weights in ({"bold": 1.0}, {"big": -1.0, "calm": 2}, {"big": 0.0}, {"big": float("nan")}):
         with pytest.raises(UsageError, match="style"):
             style_mixture(spec, weights)
+
+
+def test_the_hop_counts_the_samples_of_each_frame() -> None:
+    spec = replace(SPEC, inputs=(TensorSpec(name="hop", shape=(1,), dtype="int32"),))
+    windower = Windower(spec, lookahead=0, style=STYLE, seed=1)
+    hops = [int(w.tensors["hop"][0]) for w in feed(windower, voice(2.0))]
+    # 16000 / 15 by hand: three frames hold 3200 samples
+    assert hops == [1067, 1066, 1067] * 10

@@ -47,3 +47,9 @@ def test_a_very_long_word_costs_no_more():
 
 
 EXPECTED_STOP = [2716, 30, 2541, 3451, 2792, 0, 0, 0, 0, 0, 0, 0]
+
+
+def test_a_vocabulary_gives_the_words_row() -> None:
+    spec = WordSpec(buckets=8, slots=1, kind="vocabulary", index={"<UNK>": 3, "dont": 4, "cafe": 5})
+    rows = {text: int(word_ids(text, spec)[0]) for text in ("Don't", "Café,", "other", "42", "")}
+    assert rows == {"Don't": 4, "Café,": 5, "other": 3, "42": 0, "": 0}
