@@ -73,6 +73,8 @@ class StreamClock:
         self._target = self._delays[0]
         late = self._delays[int(0.9 * (len(self._delays) - 1))] - self._target
         self._wanted = min(late, self._most)
+        if abs(self._target - self._offset) > JUMP_S:  # after a pause longer than the window
+            self._offset = self._target
 
     def time(self, at: float, behind: float = 0.0) -> float:
         """Return the stream time to show at a local time, `behind` the newest frame."""

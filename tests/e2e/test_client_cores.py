@@ -175,6 +175,7 @@ def script(
     reset_at: int = -1,
     hole: range = range(0),
     updates_fps: float = 60.0,
+    more: float = 2.0,
 ) -> str:
     """Write frames at 15 a second with delays, and updates between, in order of time."""
     rng = np.random.default_rng(5)
@@ -187,7 +188,7 @@ def script(
         at = last = max(last, sample / 16000 * (1 + drift) + delay(i))
         if i not in hole:
             lines.append((at, f"frame {100 + at!r} {sample} {int(i == reset_at)} {values}"))
-    for k in range(int(updates_fps * (seconds + 2))):
+    for k in range(int(updates_fps * (seconds + more))):
         at = k / updates_fps + 0.0101
         lines.append((at, f"update {100 + at!r}"))
     return "\n".join(text for _, text in sorted(lines, key=lambda line: line[0])) + "\n"
@@ -210,6 +211,7 @@ SCRIPTS = {
     "long hole": script(seconds=8, delay=jitter, hole=range(30, 70)),
     "reset": script(seconds=5, delay=jitter, reset_at=40),
     "jump": script(seconds=6, delay=lambda i: 0.03 if i < 40 else 0.9),
+    "pause": script(seconds=6, delay=lambda i: 0.03 if i < 40 else 10.03, more=12),
     "drift": script(seconds=20, delay=jitter, drift=200e-6),
 }
 
@@ -271,6 +273,14 @@ def test_ten_minutes_of_drift_are_followed(core, tmp_path):
     lag = at[live] - numbers[live, 0] / 16000 * (1 + 200e-6)
     # The least delay of the last 8 s lags a slow sender by 8 s x 200 ppm = 1.6 ms.
     assert np.abs(lag - (0.05 + 1 / 15)).max() < 0.004
+
+
+def test_a_stream_that_paused_for_long_is_met_at_once(core, tmp_path):
+    numbers, modes = play(core, SCRIPTS["pause"], tmp_path)
+    at = np.arange(len(numbers)) / 60 + 0.0101
+    live = [i for i, mode in enumerate(modes) if mode == "live" and at[i] > 13]
+    assert len(live) > 60 * 2
+    assert np.allclose(at[live] - numbers[live, 0] / 16000, 10.03 + 1 / 15, atol=0.001)
 
 
 def test_a_stream_that_is_gone_fades_and_comes_back(core, tmp_path):

@@ -65,6 +65,7 @@ namespace GestureStreamer
             while (at - arrivedAt[first] > WindowS) Forget();
             target = sorted[0];
             wanted = Math.Min(sorted[(int)(0.9 * (count - 1))] - target, MaxMarginS);
+            if (Math.Abs(target - offset) > JumpS) offset = target; // after a pause longer than the window
         }
 
         /// <summary>Stream time to show at a local time, `behind` seconds after the newest frame.</summary>

@@ -47,6 +47,7 @@ public:
         const auto ninth = sorted_.begin() + static_cast<std::ptrdiff_t>(0.9 * static_cast<double>(count_ - 1));
         std::nth_element(sorted_.begin(), ninth, sorted_.begin() + static_cast<std::ptrdiff_t>(count_));
         wanted_ = std::min(*ninth - target_, kMaxMarginS);
+        if (std::fabs(target_ - offset_) > kJumpS) offset_ = target_;  // after a pause longer than the window
     }
 
     // Stream time to show at a local time, `behind` seconds after the newest frame.
