@@ -7,11 +7,12 @@ arrival, `Playback` gives the pose at any time.
 
 from streamer.client.buffer import JitterBuffer
 from streamer.client.clock import StreamClock
-from streamer.client.config import ClientConfig
+from streamer.client.config import DEFAULT_URL, ClientConfig
 from streamer.client.connection import ClientStats, GestureClient, Item
 from streamer.client.playback import Playback, Shown
 
 __all__ = [
+    "DEFAULT_URL",
     "ClientConfig",
     "ClientStats",
     "GestureClient",

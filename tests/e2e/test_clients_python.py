@@ -2,13 +2,17 @@
 
 import asyncio
 import json
+import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
@@ -42,6 +46,7 @@ from tests.serving import (
     ws_url,
 )
 
+EXAMPLES = Path(__file__).parents[2] / "clients" / "python"
 WORD = WordEvent(text="hello", start=5_000, end=8_000)
 
 
@@ -353,3 +358,47 @@ async def test_a_viewer_steers_the_local_session(tmp_path):
                 if isinstance(item, Event):
                     assert item.data["code"] == "unavailable"  # this stream takes no input
                     break
+
+
+async def example(*line: str) -> tuple[int, str]:
+    """Run an example of `clients/python` for a while; return its code and what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-u", str(EXAMPLES / line[0]), *line[1:],
+        stdout=asyncio.subprocess.PIPE, cwd=EXAMPLES.parents[1],
+        env={**os.environ, "PYTHONPATH": str(EXAMPLES.parents[1])},
+    )  # fmt: skip
+    assert process.stdout is not None
+    said = ""
+    try:
+        async with asyncio.timeout(40):
+            while said.count("\n") < 3 and (text := await process.stdout.readline()):
+                said += text.decode()
+    finally:
+        if process.returncode is None:
+            process.kill()
+        code = await process.wait()
+    return code, said
+
+
+@pytest.mark.parametrize("name", ["watch.py", "draw.py"])
+async def test_examples_that_watch(tmp_path, name):
+    async with serving(tmp_path) as (server, url):
+
+        async def play() -> None:
+            await until(lambda: server.sink.viewers == 1, 30)
+            for i in range(600):
+                await server.sink.send(make_frame(i))
+                await asyncio.sleep(1 / 15)
+
+        playing = asyncio.create_task(play())
+        _, said = await example(name, ws_url(url))
+        playing.cancel()
+    assert said.count("\n") == 3
+    assert ("idle" if name == "watch.py" else "(44, 4)") in said
+
+
+async def test_example_that_speaks(tmp_path, engine):
+    soundfile.write(tmp_path / "voice.wav", voice(0.6), 16_000)
+    async with serving(tmp_path, open_session=engine.open_session) as (_, url):
+        _, said = await example("speak.py", str(tmp_path / "voice.wav"), ws_url(url, "/v1/session"))
+    assert said.startswith("0 ")
