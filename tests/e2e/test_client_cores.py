@@ -469,6 +469,8 @@ def test_live_link_source_on_stand_ins():
     assert np.allclose(last[:, 4:], 100 * rest @ UNREAL_Y.T, atol=1e-3)
     for got, q in zip(last[:, :4], np.array(final["rotations"]).reshape(-1, 4), strict=True):
         assert np.allclose(matrix(got), UNREAL_Y @ matrix(q) @ UNREAL_Y.T, atol=1e-4)
-    assert lines[-4:-1] == ["sockets 2", lines[-3], "sockets 2"]
-    assert lines[-1] == "shutdown 1"
+    assert lines[-5:-1] == ["sockets 2", lines[-4], "sockets 2", "shutdown 1"]
+    greeting = json.loads(lines[-1].removeprefix("greeting "))
+    schema.validate(greeting)
+    assert greeting["token"] == 'a "token" of sixteen'
     assert poses[-1][1] == 0  # the weight, a minute after the last frame

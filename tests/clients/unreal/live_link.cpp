@@ -4,6 +4,7 @@
 #include <iostream>
 #include <iterator>
 
+#include "GestureLiveLinkSource.h"
 #include "GestureLiveLinkSourceFactory.h"
 #include "gesture/protocol.hpp"
 #include "unreal.h"
@@ -73,5 +74,9 @@ int main(int, char** argv)
     FPlatformTime::now += 60;
     source->Update();
     std::cout << "sockets " << sockets.made << '\n' << "shutdown " << source->RequestSourceShutdown() << '\n';
+    FGestureLiveLinkSource far("wss://far/v1/watch", "a \"token\" of sixteen", "Gesture");
+    far.ReceiveClient(&client, FGuid());
+    sockets.last->OnConnected().Broadcast();
+    std::cout << "greeting " << sockets.last->sent.front() << '\n';
     return 0;
 }

@@ -184,6 +184,7 @@ public:
     void Connect() {}
     void Close() {}
     void Send(const FString& text) { sent.push_back(*text); }
+    TMulticastDelegate<>& OnConnected() { return connected_; }
     TMulticastDelegate<const FString&>& OnMessage() { return message_; }
     TMulticastDelegate<const void*, SIZE_T, bool>& OnBinaryMessage() { return binary_; }
     TMulticastDelegate<const FString&>& OnConnectionError() { return error_; }
@@ -191,6 +192,7 @@ public:
     std::vector<std::string> sent;
 
 private:
+    TMulticastDelegate<> connected_;
     TMulticastDelegate<const FString&> message_;
     TMulticastDelegate<const void*, SIZE_T, bool> binary_;
     TMulticastDelegate<const FString&> error_;

@@ -26,7 +26,8 @@ namespace
     }
 }
 
-FGestureLiveLinkSource::FGestureLiveLinkSource(const FString& InUrl, FName InSubject) : Url(InUrl), Subject(InSubject)
+FGestureLiveLinkSource::FGestureLiveLinkSource(const FString& InUrl, const FString& InToken, FName InSubject)
+    : Url(InUrl), Token(InToken), Subject(InSubject)
 {
     Stream.on_hello = [this](const gesture::Hello&)
     {
@@ -97,6 +98,7 @@ void FGestureLiveLinkSource::Connect()
     Stream.connected();
     Partial.clear();
     Socket = FWebSocketsModule::Get().CreateWebSocket(Url, TEXT("gesture.v1.bin"));
+    Socket->OnConnected().AddRaw(this, &FGestureLiveLinkSource::OnConnected);
     Socket->OnMessage().AddRaw(this, &FGestureLiveLinkSource::OnText);
     Socket->OnBinaryMessage().AddRaw(this, &FGestureLiveLinkSource::OnBinary);
     Socket->OnConnectionError().AddLambda([this](const FString& Error) { Lost(Error, 0); });
@@ -109,6 +111,7 @@ void FGestureLiveLinkSource::Disconnect()
     if (Socket.IsValid())
     {
         // The callbacks hold `this`.
+        Socket->OnConnected().Clear();
         Socket->OnMessage().Clear();
         Socket->OnBinaryMessage().Clear();
         Socket->OnConnectionError().Clear();
@@ -125,6 +128,16 @@ void FGestureLiveLinkSource::Lost(const FString& Why, int32 Code)
     bGivenUp = gesture::is_final(Code) || Code == 1000;
     RetryAt = FPlatformTime::Seconds() + gesture::backoff(Attempt++, FMath::FRand());
     Disconnect();
+}
+
+void FGestureLiveLinkSource::OnConnected()
+{
+    if (!Token.IsEmpty())
+    {
+        const FTCHARToUTF8 Utf8(*Token);
+        const std::string Hello = gesture::client_hello(std::string_view(Utf8.Get(), static_cast<std::size_t>(Utf8.Length())));
+        Socket->Send(FString(UTF8_TO_TCHAR(Hello.c_str())));
+    }
 }
 
 void FGestureLiveLinkSource::OnText(const FString& Message)

@@ -17,7 +17,7 @@ class IWebSocket;
 class FGestureLiveLinkSource : public ILiveLinkSource
 {
 public:
-    FGestureLiveLinkSource(const FString& InUrl, FName InSubject);
+    FGestureLiveLinkSource(const FString& InUrl, const FString& InToken, FName InSubject);
     virtual ~FGestureLiveLinkSource() override;
 
     virtual void ReceiveClient(ILiveLinkClient* InClient, FGuid InSourceGuid) override;
@@ -32,6 +32,7 @@ private:
     void Connect();
     void Disconnect();
     void Lost(const FString& Why, int32 Code);
+    void OnConnected();
     void OnText(const FString& Message);
     void OnBinary(const void* Data, SIZE_T Size, bool bIsLastFragment);
     void Answer(bool bGood);
@@ -39,6 +40,7 @@ private:
     void PushPose();
 
     const FString Url;
+    const FString Token;
     const FName Subject;
     ILiveLinkClient* Client = nullptr;
     FGuid SourceGuid;

@@ -17,5 +17,5 @@ TSharedPtr<ILiveLinkSource> UGestureLiveLinkSourceFactory::CreateSource(const FS
 {
     const auto* Settings = GetDefault<UGestureStreamerSettings>();
     const FString& Url = ConnectionString.IsEmpty() ? Settings->Url : ConnectionString;
-    return MakeShared<FGestureLiveLinkSource>(Url, Settings->Subject);
+    return MakeShared<FGestureLiveLinkSource>(Url, Settings->Token, Settings->Subject);
 }

@@ -16,6 +16,10 @@ public:
     UPROPERTY(Config, EditAnywhere, Category = "Engine")
     FString Url = TEXT("ws://127.0.0.1:8765/v1/watch");
 
+    /** Only for an engine on another machine; keep it out of projects that you share. */
+    UPROPERTY(Config, EditAnywhere, Category = "Engine")
+    FString Token;
+
     /** The name of the subject in Live Link. */
     UPROPERTY(Config, EditAnywhere, Category = "Engine")
     FName Subject = TEXT("Gesture");
