@@ -32,7 +32,7 @@ from training.measures import voiced_frames
 from training.plan_measures import PlanFigures, measure_plan
 from training.planner import STYLES
 from training.sequences import CLOCK, LOOKAHEADS, plan
-from training.speech import LEVEL_DB
+from training.speech import LEVEL_DB, LJ_HELD_APART
 from training.toys import looped_clip, loudness_forearm, mean_pose
 
 Array = npt.NDArray[np.float32]
@@ -65,7 +65,7 @@ class Row:
 
 
 def speech_sets(data: Path) -> dict[str, list[Path]]:
-    """Return the evaluation speech that is at hand, by name."""
+    """Return the speech that is at hand, by name; all but demo and ljspeech is unseen."""
     sets = {"demo": [Path(streamer.__file__).parent / "data" / "demo" / "speech.flac"]}
     for name, pattern in (
         ("ljspeech", "speech_ljspeech/wavs/*.wav"),
@@ -75,7 +75,8 @@ def speech_sets(data: Path) -> dict[str, list[Path]]:
     ):
         if paths := sorted(data.glob(pattern)):
             sets[name] = paths
-    return sets
+    unseen = [path for path in sets.get("ljspeech", ()) if path.stem in LJ_HELD_APART]
+    return sets | ({"ljspeech-unseen": unseen} if unseen else {})
 
 
 def compose(paths: Sequence[Path]) -> Array:
