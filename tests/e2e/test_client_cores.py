@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from streamer.humanoid import BONES, PARENTS, REST_OFFSETS
+from streamer.wire_requests import decode_audio
 from tests.clients import probes
 from tests.clients.probes import GOLDEN, Report, execute, parse
 from tests.serving import schema_of
@@ -157,6 +158,24 @@ def test_broken_binary_frames_are_refused(core, fault, tmp_path):
     )
     with pytest.raises(AssertionError, match="refused "):
         execute([*probes.command(core), "golden", str(path)])
+
+
+def test_what_the_unity_core_says_keeps_to_the_schema():
+    *texts, audio = probes.run("unity", "say").splitlines()
+    schema = schema_of("client")
+    said = [json.loads(text) for text in texts]
+    for message in said:
+        schema.validate(message)
+    assert said[:2] == [{"type": "ack", "seq": 0}, {"type": "ack", "seq": 4294967295}]
+    assert said[2] == {"type": "hello", "protocol": "gesture.v1", "options": {}}
+    assert said[3]["token"] == 'a "token" \\ of\nsixteen'
+    assert said[4:7] == [{"type": "interrupt"}, {"type": "end"}, {"type": "ping", "id": 7}]
+    word = {"text": "naïve", "start": 16000, "end": 20800, "final": True}
+    assert said[7] == {"type": "word", **word}
+    heard = decode_audio(bytes.fromhex(audio), 0.0)
+    assert heard.start == 2**33 + 5
+    want = np.clip(np.round(np.array([0, 0.5, -1, 1, 2, -2, 0.1]) * 32768), -32768, 32767) / 32768
+    assert np.array_equal(heard.samples, want.astype(np.float32))
 
 
 # -- time ----------------------------------------------------------------------------------------
@@ -456,12 +475,15 @@ def test_live_link_source_on_stand_ins():
     assert tuple(words[::2]) == BONES
     assert tuple(map(int, words[1::2])) == PARENTS
     sent = [json.loads(line.removeprefix("sent ")) for line in lines if line.startswith("sent ")]
-    assert [m["seq"] for m in sent] == [m["seq"] for m in golden_json() if m["type"] == "frame"]
+    assert [m["seq"] for m in sent[:-1]] == [
+        m["seq"] for m in golden_json() if m["type"] == "frame"
+    ]
+    assert sent[-1] == {"type": "ping", "id": 1}
     schema = schema_of("client")
     for message in sent:
         schema.validate(message)
     poses = [np.array(line.split(" ")[1:], float) for line in lines if line.startswith("pose ")]
-    assert len(poses) == len(golden_json()) + 3
+    assert len(poses) == len(golden_json()) + 6
     last = poses[-1][2:].reshape(-1, 7)
     final = [m for m in golden_json() if m["type"] == "frame"][-1]
     rest = REST_OFFSETS.copy()
@@ -469,7 +491,16 @@ def test_live_link_source_on_stand_ins():
     assert np.allclose(last[:, 4:], 100 * rest @ UNREAL_Y.T, atol=1e-3)
     for got, q in zip(last[:, :4], np.array(final["rotations"]).reshape(-1, 4), strict=True):
         assert np.allclose(matrix(got), UNREAL_Y @ matrix(q) @ UNREAL_Y.T, atol=1e-4)
-    assert lines[-5:-1] == ["sockets 2", lines[-4], "sockets 2", "shutdown 1"]
+    plain = [line for line in lines if line.startswith(("status", "sockets", "shutdown"))]
+    assert plain == [
+        "status Receiving",
+        "status the server stops",
+        "sockets 2",
+        "status The engine has fallen silent",
+        "sockets 3",
+        "sockets 3",
+        "shutdown 1",
+    ]
     greeting = json.loads(lines[-1].removeprefix("greeting "))
     schema.validate(greeting)
     assert greeting["token"] == 'a "token" of sixteen'

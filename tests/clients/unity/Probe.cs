@@ -3,6 +3,7 @@
 //   probe golden STREAM.jsonl|STREAM.golden    decode a golden stream, print what it holds
 //   probe sim SCRIPT                           play frames at made-up times, print the poses
 //   probe map FILE                             a hello, rests and a pose; print local rotations
+//   probe say                                  every message of a client, the audio in hexadecimal
 //   probe garbage STREAM.golden ROUNDS         bytes that decoding, playing and mapping allocate
 //   probe live URL SUBPROTOCOL SECONDS         watch an engine and draw at 60 Hz until a caption says "stop"
 using System;
@@ -28,6 +29,7 @@ public static class Probe
                 case "golden": Golden(args[1]); break;
                 case "sim": Simulate(args[1]); break;
                 case "map": Map(args[1]); break;
+                case "say": Say(); break;
                 case "garbage": Garbage(args[1], int.Parse(args[2])); break;
                 case "live": Live.Run(args[1], args[2], double.Parse(args[3]), Out); break;
                 default: throw new ArgumentException(args[0]);
@@ -224,6 +226,24 @@ public static class Probe
                     break;
             }
         }
+    }
+
+    private static void Say()
+    {
+        var ack = new byte[ClientMessages.AckBytes];
+        foreach (uint seq in new uint[] { 0, uint.MaxValue }) Out.WriteLine(Encoding.UTF8.GetString(ack, 0, ClientMessages.Ack(seq, ack)));
+        foreach (var message in new[]
+        {
+            ClientMessages.Hello(null), ClientMessages.Hello("a \"token\" \\ of\nsixteen"), ClientMessages.Interrupt(),
+            ClientMessages.End(), ClientMessages.Ping(7), ClientMessages.Word("naïve", 16000, 20800, true),
+        })
+        {
+            Out.WriteLine(Encoding.UTF8.GetString(message));
+        }
+        float[] samples = { 9, 0, 0.5f, -1, 1, 2, -2, 0.1f };
+        var bytes = new byte[16 + 2 * 7];
+        int length = ClientMessages.Audio(samples, 1, 7, (1L << 33) + 5, bytes);
+        Out.WriteLine(BitConverter.ToString(bytes, 0, length).Replace("-", ""));
     }
 
     // What a game does for every frame of the stream and every frame of its own.

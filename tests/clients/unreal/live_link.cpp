@@ -62,9 +62,17 @@ int main(int, char** argv)
         FPlatformTime::now += 0.05;
         source->Update();
     }
+    FPlatformTime::now += 4;
+    source->Update();  // a ping
     for (const std::string& text : socket->sent) std::cout << "sent " << text << '\n';
     std::cout << "status " << source->GetSourceStatus().text << '\n';
     socket->OnClosed().Broadcast(1001, "the server stops", true);
+    source->Update();
+    std::cout << "status " << source->GetSourceStatus().text << '\n';
+    FPlatformTime::now += 1;
+    source->Update();
+    std::cout << "sockets " << sockets.made << '\n';
+    FPlatformTime::now += 13;  // of silence
     source->Update();
     std::cout << "status " << source->GetSourceStatus().text << '\n';
     FPlatformTime::now += 1;

@@ -183,6 +183,7 @@ class IWebSocket
 public:
     void Connect() {}
     void Close() {}
+    bool IsConnected() const { return true; }
     void Send(const FString& text) { sent.push_back(*text); }
     TMulticastDelegate<>& OnConnected() { return connected_; }
     TMulticastDelegate<const FString&>& OnMessage() { return message_; }

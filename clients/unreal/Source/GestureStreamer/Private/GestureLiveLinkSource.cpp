@@ -55,9 +55,18 @@ void FGestureLiveLinkSource::Update()
     {
         return;
     }
-    if (!Socket.IsValid() && !bGivenUp && FPlatformTime::Seconds() >= RetryAt)
+    const double Now = FPlatformTime::Seconds();
+    if (!Socket.IsValid() && !bGivenUp && Now >= RetryAt)
     {
         Connect();
+    }
+    else if (Socket.IsValid() && Heartbeat.dead(Now))
+    {
+        Lost(TEXT("The engine has fallen silent"), 0);
+    }
+    else if (Socket.IsValid() && Socket->IsConnected() && Heartbeat.due(Now))
+    {
+        Socket->Send(FString(UTF8_TO_TCHAR(gesture::ping(Heartbeat.count()).c_str())));
     }
     PushPose();
 }
@@ -96,6 +105,7 @@ FText FGestureLiveLinkSource::GetSourceStatus() const
 void FGestureLiveLinkSource::Connect()
 {
     Stream.connected();
+    Heartbeat.start(FPlatformTime::Seconds());
     Partial.clear();
     Socket = FWebSocketsModule::Get().CreateWebSocket(Url, TEXT("gesture.v1.bin"));
     Socket->OnConnected().AddRaw(this, &FGestureLiveLinkSource::OnConnected);
@@ -164,6 +174,7 @@ void FGestureLiveLinkSource::OnBinary(const void* Data, SIZE_T Size, bool bIsLas
 
 void FGestureLiveLinkSource::Answer(bool bGood)
 {
+    Heartbeat.heard(FPlatformTime::Seconds());
     if (!bGood)
     {
         Lost(FString(UTF8_TO_TCHAR(Stream.problem().c_str())), 0);

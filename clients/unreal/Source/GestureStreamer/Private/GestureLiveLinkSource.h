@@ -47,6 +47,7 @@ private:
     TSharedPtr<IWebSocket> Socket;
     TSharedPtr<IWebSocket> Finished;
     gesture::Stream Stream;
+    gesture::Heartbeat Heartbeat;
     std::string Reply;
     std::vector<std::uint8_t> Partial;
     FString Problem;

@@ -22,6 +22,29 @@ inline bool is_final(int close_code) {
     return close_code == 4400 || close_code == 4401 || close_code == 4413 || close_code == 4429;
 }
 
+// Notices an engine that has vanished without a word: it answers pings, so silence is death.
+class Heartbeat {
+public:
+    void start(double now) { heard_ = pinged_ = now; }
+    void heard(double now) { heard_ = now; }
+    bool dead(double now) const { return now - heard_ > 12; }
+
+    // Whether a ping must be sent now.
+    bool due(double now) {
+        if (now - pinged_ < 4) return false;
+        pinged_ = now;
+        ++count_;
+        return true;
+    }
+
+    std::uint32_t count() const { return count_; }
+
+private:
+    double heard_ = 0;
+    double pinged_ = 0;
+    std::uint32_t count_ = 0;
+};
+
 // Keeps its playback from connection to connection, so that a restart is blended over. One thread's.
 class Stream {
 public:
