@@ -48,6 +48,11 @@ def _run(told: argparse.Namespace, began: float) -> int:
 
             result = _wait(render(options.render_config(told)))
             _show(result, told, _figures, sys.stderr)
+        case "replay":
+            from streamer.replay import replay
+
+            result = _wait(replay(options.replay_config(told)))
+            _show(result, told, _replayed, sys.stderr)
         case "serve":
             from streamer.serve import serve
 
@@ -92,6 +97,10 @@ def _show(
         print(json.dumps(result, ensure_ascii=False), flush=True)
     else:
         print(table(result), file=stream or sys.stdout, flush=True)
+
+
+def _replayed(result: dict[str, Any]) -> str:
+    return f"{result['frames']} frames of {result['seconds']:.1f} s"
 
 
 def _figures(result: dict[str, Any]) -> str:

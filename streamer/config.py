@@ -47,6 +47,7 @@ class LiveConfig:
     avatar: Path | None = None
     vmc: tuple[str, int] | None = None
     output_fps: float = 60.0
+    osc_in: int | None = None
     record: tuple[Path, ...] = ()
     server: ServerOptions | None = field(default_factory=ServerOptions)
     duration: float | None = None
@@ -63,6 +64,20 @@ class RenderConfig:
     words: Policy = "stable_prefix"
     avatar: Path | None = None
     duration: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayConfig:
+    """`gesture replay`. osc_in: a loopback port for settings. loop: again and again."""
+
+    recording: Path
+    avatar: Path | None = None
+    vmc: tuple[str, int] | None = None
+    output_fps: float = 60.0
+    record: tuple[Path, ...] = ()
+    osc_in: int | None = None
+    server: ServerOptions | None = field(default_factory=ServerOptions)
+    loop: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,9 +3,7 @@
 import asyncio
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any, TextIO
 
 from streamer import __version__
@@ -13,19 +11,21 @@ from streamer.asr.listening import Listening
 from streamer.asr.opening import open_words
 from streamer.audio.opening import open_source
 from streamer.audio.source import AudioSource
-from streamer.avatar import Avatar, read_avatar
+from streamer.avatar import read_avatar
 from streamer.clock import SAMPLE_RATE
-from streamer.config import LiveConfig, ServerOptions
+from streamer.config import LiveConfig
 from streamer.engine import Engine
-from streamer.errors import UsageError
 from streamer.interrupt import interruptible
-from streamer.metrics import Metrics, open_metrics
+from streamer.metrics import open_metrics
+from streamer.outlets import listen_for_settings, start_server, vmc_sink
 from streamer.playing import Loaded, load_engine, pump, report, session_options
+from streamer.profiles import ProfileStore, default_folder
 from streamer.progress import StatusLine
 from streamer.session import Session
-from streamer.sinks.base import Hearing, Sink
+from streamer.sinks.base import Hearing
 from streamer.sinks.fanout import Fanout
 from streamer.sinks.file import open_recording
+from streamer.steering import Steering
 from streamer.types import AudioChunk, Event, SkeletonFrame
 
 _clock = time.perf_counter
@@ -43,6 +43,7 @@ async def live(config: LiveConfig, *, began: float, status: TextIO | None = None
         stack.callback(line.clear)
         later = _Later()
         avatar = None if config.avatar is None else read_avatar(config.avatar)
+        steering = Steering(profiles=ProfileStore(default_folder()), avatar=avatar)
         recordings = [open_recording(path, later.hello, avatar=avatar) for path in config.record]
         source = open_source(config.source, device=config.device, clock=_clock)
         stack.push_async_callback(source.aclose)
@@ -56,17 +57,35 @@ async def live(config: LiveConfig, *, began: float, status: TextIO | None = None
         listening.start()
         sinks = [*recordings]
         if config.vmc is not None:
-            sinks.append(_vmc(config.vmc, config.output_fps, avatar, session))
+            sinks.append(
+                vmc_sink(
+                    config.vmc,
+                    output_fps=config.output_fps,
+                    avatar=avatar,
+                    fps=float(session.spec.fps),
+                    clock=_clock,
+                )
+            )
         url, viewers = None, None
         if config.server is not None:
-            url, viewers = await _serve(
-                stack, config.server, config.avatar, session, listening, metrics
+            url, viewers = await start_server(
+                stack,
+                config.server,
+                avatar=config.avatar,
+                hello=session.hello,
+                word=listening.word,
+                interrupt=listening.interrupt,
+                steering=steering,
+                metrics=metrics,
+                clock=_clock,
             )
             sinks.append(viewers)
         later.fanout = fanout = Fanout(sinks, clock=_clock, measured=viewers)
         stack.push_async_callback(fanout.aclose)
+        if config.osc_in is not None:
+            await listen_for_settings(stack, config.osc_in, steering, fanout.put)
         await listening.ready()
-        run = _Run(loaded.engine, session, source, fanout, line, began=began)
+        run = _Run(loaded.engine, session, source, steering, fanout, line, began=began)
         _greet(line, loaded, session, source, url, words=listening.name)
 
         ears = [sink for sink in recordings if isinstance(sink, Hearing)]
@@ -111,12 +130,14 @@ class _Run:
         engine: Engine,
         session: Session,
         source: AudioSource,
+        steering: Steering,
         fanout: Fanout,
         line: StatusLine,
         *,
         began: float,
     ) -> None:
         self._engine = engine
+        self._steering = steering
         self._session = session
         self._source = source
         self._fanout = fanout
@@ -131,6 +152,7 @@ class _Run:
         async for item in self._session.items():
             if isinstance(item, SkeletonFrame):
                 self._note(item)
+                item = self._steering.apply(item)
             elif item.kind == "warning":
                 self._line.say(f"gesture: {item.data['message']}")
             self._fanout.put(item)
@@ -204,42 +226,3 @@ def _greet(
         line.say(f"  OBS          browser source {url}?transparent=1")
     line.say(f"  audio delay  {delay:.0f} ms: OBS, advanced audio properties, sync offset")
     line.say("  Ctrl-C ends")
-
-
-def _vmc(
-    target: tuple[str, int], output_fps: float, avatar: Avatar | None, session: Session
-) -> Sink:
-    from streamer.sinks.vmc import VmcSink
-
-    host, port = target
-    frame_s = 1 / float(session.spec.fps)
-    return VmcSink(host, port, output_fps=output_fps, avatar=avatar, frame_s=frame_s, clock=_clock)
-
-
-async def _serve(
-    stack: AsyncExitStack,
-    options: ServerOptions,
-    avatar: Path | None,
-    session: Session,
-    listening: Listening,
-    metrics: Metrics,
-) -> tuple[str, Sink]:
-    """Start the server; return the page's address and the viewers' sink."""
-    from streamer.server import Server, ServerConfig
-    from streamer.serving.watch import LocalInputs
-
-    def control(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-        raise UsageError(f"no setting {next(iter(settings), '')!r}: this version has none")
-
-    server = Server(
-        ServerConfig(bind=options.bind, port=options.port),
-        hello=session.hello,
-        inputs=LocalInputs(word=listening.word, interrupt=listening.interrupt, control=control),
-        metrics=metrics,
-        clock=_clock,
-    )
-    url = await server.start()
-    stack.push_async_callback(server.aclose)
-    if avatar is not None:
-        await server.set_avatar(avatar)
-    return url, server.sink

@@ -14,6 +14,7 @@ from streamer.config import (
     LiveConfig,
     ModelConfig,
     RenderConfig,
+    ReplayConfig,
     ServeConfig,
     ServerOptions,
     config_arguments,
@@ -41,11 +42,6 @@ def live_config(told: argparse.Namespace) -> LiveConfig:
     server = None if told.no_server else ServerOptions(bind=told.bind, port=told.port)
     if told.avatar is not None and server is None and told.vmc is None and not told.record:
         raise UsageError("--avatar needs the page, --vmc or --record; leave out --no-server")
-    vmc = None
-    if told.vmc is not None:
-        from streamer.sinks.vmc import parse_target
-
-        vmc = parse_target(told.vmc)
     return LiveConfig(
         source=told.source,
         model=_model(told),
@@ -53,8 +49,9 @@ def live_config(told: argparse.Namespace) -> LiveConfig:
         asr=told.asr,
         words=told.words,
         avatar=told.avatar,
-        vmc=vmc,
+        vmc=_vmc_target(told.vmc),
         output_fps=told.output_fps,
+        osc_in=told.osc_in,
         record=tuple(told.record),
         server=server,
         duration=told.duration,
@@ -72,6 +69,28 @@ def render_config(told: argparse.Namespace) -> RenderConfig:
         avatar=told.avatar,
         duration=told.duration,
     )
+
+
+def replay_config(told: argparse.Namespace) -> ReplayConfig:
+    """Return what `gesture replay` was told."""
+    return ReplayConfig(
+        recording=told.recording,
+        avatar=told.avatar,
+        vmc=_vmc_target(told.vmc),
+        output_fps=told.output_fps,
+        record=tuple(told.record),
+        osc_in=told.osc_in,
+        server=None if told.no_server else ServerOptions(bind=told.bind, port=told.port),
+        loop=told.loop,
+    )
+
+
+def _vmc_target(text: str | None) -> tuple[str, int] | None:
+    if text is None:
+        return None
+    from streamer.sinks.vmc import parse_target
+
+    return parse_target(text)
 
 
 def serve_config(told: argparse.Namespace) -> ServeConfig:
@@ -143,6 +162,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     for name, text, add in (
         ("live", "speak, and an avatar gestures", _add_live),
         ("render", "the motion of an audio file, faster than real time", _add_render),
+        ("replay", "play a recording to the page and to other programs", _add_replay),
         ("serve", "remote sessions: clients send audio and get motion", _add_serve),
         ("bench", "measure steps, memory and start-up", _add_bench),
         ("doctor", "check that everything is in place", _add_doctor),
@@ -167,6 +187,12 @@ def _add_live(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", metavar="NAME", help="microphone, by name or number")
     _add_model(parser)
     _add_words(parser)
+    _add_outlets(parser)
+    _add_duration(parser)
+
+
+def _add_outlets(parser: argparse.ArgumentParser) -> None:
+    """Add where a stream goes."""
     parser.add_argument("--avatar", type=Path, metavar="FILE.vrm", help="avatar to show and send")
     parser.add_argument("--vmc", metavar="HOST:PORT", help="send to a VMC application")
     parser.add_argument(
@@ -180,9 +206,17 @@ def _add_live(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="record to .jsonl, .npz, .bvh, .vrma or .mp4; may be repeated",
     )
+    parser.add_argument(
+        "--osc-in", type=parse_port, metavar="PORT", help="take settings by OSC on this port"
+    )
     parser.add_argument("--no-server", action="store_true", help="no page, no WebSocket")
     _add_server(parser)
-    _add_duration(parser)
+
+
+def _add_replay(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recording", type=Path, metavar="FILE", help=".jsonl or .npz")
+    parser.add_argument("--loop", action="store_true", help="again and again")
+    _add_outlets(parser)
 
 
 def _add_render(parser: argparse.ArgumentParser) -> None:

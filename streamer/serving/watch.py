@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from websockets.asyncio.server import ServerConnection
@@ -34,12 +35,14 @@ class LocalInputs:
     """The ways into the local session.
 
     control: takes settings by name and returns all that are in effect; raises
-    `UsageError` for one that does not exist.
+    `UsageError` for one that does not exist. avatar: is told which file is shown
+    from now on, None for the mannequin, and returns the settings too.
     """
 
     word: Callable[[WordEvent], None]
     interrupt: Callable[[], None]
     control: Callable[[Mapping[str, Scalar]], Mapping[str, Any]]
+    avatar: Callable[[Path | None], Mapping[str, Any]] | None = None
 
 
 class Watch:
@@ -155,6 +158,13 @@ class Watch:
 
     async def _tell_avatar(self, avatar: AvatarFile | None) -> None:
         await self._tell("avatar", avatar.info() if avatar else {})
+        if self._inputs is None or self._inputs.avatar is None:
+            return
+        try:
+            custom = avatar.path if avatar is not None and avatar.custom else None
+            await self._tell("settings", self._inputs.avatar(custom))
+        except GestureError as error:
+            self._warn("refused", str(error))
 
     async def _tell(self, kind: EventKind, data: Mapping[str, Any]) -> None:
         await self._tell_all(Event(kind=kind, sample=self._viewer.last_sample, data=data))

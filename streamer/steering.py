@@ -1,0 +1,91 @@
+"""The settings of a running stream, and everyone who may change them.
+
+The WebSocket's `control` message, OSC and the avatar's profile all end here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from streamer.avatar import Avatar
+from streamer.comfort import Comfort
+from streamer.comfort_settings import Settings, as_mapping, changed
+from streamer.errors import UsageError
+from streamer.gestures import Performance
+from streamer.profiles import ProfileStore
+from streamer.types import SkeletonFrame
+
+_PROFILE: Final = ("save", "load", "neutral")
+
+
+class Steering:
+    """One stream's settings; the event loop's alone.
+
+    profiles: where avatars' settings are kept, None for nowhere. Raises
+    `ConfigError` for a profile that cannot be read.
+    """
+
+    def __init__(self, *, profiles: ProfileStore | None, avatar: Avatar | None = None) -> None:
+        self._profiles = profiles
+        self._avatar = avatar
+        self._comfort = Comfort(self._loaded(), avatar=avatar)
+
+    def apply(self, frame: SkeletonFrame) -> SkeletonFrame:
+        """Return a frame as it shall be seen."""
+        return self._comfort(frame)
+
+    def control(self, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Change settings by name; return all that are in effect.
+
+        Two names are commands: `trigger` performs a gesture now, `profile` is
+        `save`, `load` or `neutral`. Raises `UsageError` and changes nothing.
+        """
+        values = dict(wanted)
+        gesture, profile = values.pop("trigger", None), values.pop("profile", None)
+        if profile is not None and profile not in _PROFILE:
+            raise UsageError(f"profile {profile!r:.40}: expected {', '.join(_PROFILE)}")
+        performance = None if gesture is None else Performance(str(gesture))
+        base = self._comfort.settings
+        match profile:
+            case "neutral":
+                base = Settings()
+            case "load":
+                base = self._loaded()
+            case _:
+                pass
+        settings = changed(base, values)
+        if profile == "save" and self._profiles is not None:
+            self._profiles.save(self._digest, settings)
+        self._comfort.change(settings)
+        if performance is not None:
+            self._comfort.perform(performance)
+        return self.in_effect()
+
+    def in_effect(self) -> dict[str, str | float | bool]:
+        """Return every setting by name: the data of a `settings` event."""
+        return as_mapping(self._comfort.settings)
+
+    def set_avatar(self, avatar: Avatar | None) -> Mapping[str, Any]:
+        """Go on with another avatar and its profile; return the settings in effect.
+
+        What is set for the moment (`still`, `mood`, locked arms) stays.
+        """
+        self._avatar = avatar
+        self._comfort.set_avatar(avatar)
+        now = self._comfort.settings
+        loaded = replace(
+            self._loaded(),
+            still=now.still,
+            mood=now.mood,
+            lock_left=now.lock_left,
+            lock_right=now.lock_right,
+        )
+        self._comfort.change(loaded)
+        return self.in_effect()
+
+    @property
+    def _digest(self) -> str | None:
+        return None if self._avatar is None else self._avatar.sha256
+
+    def _loaded(self) -> Settings:
+        return Settings() if self._profiles is None else self._profiles.load(self._digest)
