@@ -85,6 +85,8 @@ class Listening:
                 return "none: gestures come from the voice alone"
             case ScriptedWords():
                 return "those that the source brings"
+            case Recognised(name=name, wanted=False):
+                return f"recognised by {name}, English; --asr none for other languages"
             case Recognised(name=name):
                 return f"recognised by {name}"
             case FromOutside(port=port, lines=lines):
@@ -94,7 +96,10 @@ class Listening:
                 return f"from other programs, over {' and '.join(ways)}"
 
     def start(self) -> None:
-        """Start the recogniser; it loads while the caller goes on."""
+        """Start a recogniser that the user named; it loads while the caller goes on.
+
+        One that `auto` took starts with the audio, so that it delays nothing.
+        """
         if isinstance(self._words, Recognised):
             self._recogniser = RecogniserProcess(
                 self._words.command,
@@ -103,7 +108,8 @@ class Listening:
                 warn=self._session.on_warning,
                 clock=self._clock,
             )
-            self._recogniser.start()
+            if self._words.wanted:
+                self._recogniser.start()
 
     async def ready(self) -> None:
         """Wait for a recogniser that the user named, and open the ways in.
@@ -113,7 +119,7 @@ class Listening:
         """
         match self._words:
             case Recognised(wanted=wanted):
-                if self._recogniser is not None and (wanted or not self._live):
+                if self._recogniser is not None and wanted:
                     await self._recogniser.wait_until_ready()
             case FromOutside(port=port, lines=lines):
                 if port is not None:
@@ -134,6 +140,8 @@ class Listening:
             for heard in self._words.until(chunk.end):
                 self._take(heard.word, heard.arrival)
         elif self._recogniser is not None:
+            if not self._recogniser.started:
+                self._recogniser.start()
             self._recogniser.hear(chunk)
             if not self._live:
                 await self._recogniser.catch_up()

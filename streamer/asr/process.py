@@ -98,6 +98,11 @@ class RecogniserProcess:
         return self._process.pid if self._process is not None else None
 
     @property
+    def started(self) -> bool:
+        """Whether `start` was called."""
+        return self._task is not None
+
+    @property
     def ready(self) -> bool:
         """Whether it listens now."""
         return self._ready
@@ -304,4 +309,5 @@ def _apart() -> dict[str, Any]:
     if sys.platform == "win32":
         apart = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
         return {"creationflags": apart | subprocess.BELOW_NORMAL_PRIORITY_CLASS}
-    return {"start_new_session": True}
+    # Not a new session: Linux weighs sessions alike, whatever the niceness within them.
+    return {"process_group": 0}

@@ -15,7 +15,7 @@ from streamer.asr.gate import webrtc_gate
 from streamer.asr.hearing import Decoder, Hearing
 from streamer.asr.pipe import Audio, Failed, Heard, Ready, answer_line, read_message
 
-_NICE = 5
+_NICE = 10
 
 
 def make_decoder(kind: str, folder: Path) -> Decoder:

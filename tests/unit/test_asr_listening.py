@@ -124,6 +124,7 @@ async def test_a_recogniser_that_nobody_named_may_fail() -> None:
     stream = Stream(Recognised(name="fake", command=(*WORKER, "refuses"), wanted=False))
     stream.listening.start()
     await stream.listening.ready()
+    await stream.hear()
     async with asyncio.timeout(30):
         await stream.session.changed.wait()
     assert "gestures go on from the voice alone" in stream.session.warnings[0]
