@@ -1,7 +1,7 @@
 """Where a stream is now, judged from when its frames arrive.
 
 The same estimator as `clients/web/src/clock.ts` and the Unity and Unreal cores;
-`tests/e2e/test_client_cores.py` holds them to each other.
+`tests/e2e/test_client_time.py` holds them to each other.
 """
 
 from bisect import bisect_left, insort

@@ -32,6 +32,7 @@ STRICT = ["-O1", "-Wshadow", "-Wconversion"]
 CSC = ["mcs", "-langversion:7.2", "-warnaserror"]
 
 CLIENTS = ("python", "unity", "unreal")
+GOLDEN_STREAMS = ("gesture.v1.json.jsonl", "gesture.v1.bin.golden")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +168,19 @@ def unreal_live_link() -> Path:
     also = [*UNREAL.rglob("*.h"), *UNREAL.rglob("*.hpp"), *stand_ins.rglob("*.h")]
     sources = [HERE / "unreal" / "live_link.cpp", *UNREAL.glob("Private/*.cpp")]
     return _build("live_link", [*line, f"-I{stand_ins}"], sources, also=also)
+
+
+def golden_json() -> list[dict]:
+    """Return what the golden JSON stream holds, by the standard library's reader."""
+    return [
+        json.loads(line) for line in (GOLDEN / GOLDEN_STREAMS[0]).read_text("utf-8").splitlines()
+    ]
+
+
+def quaternions(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Return random rotations [count, 4]."""
+    q = rng.normal(size=(count, 4))
+    return q / np.linalg.norm(q, axis=1, keepdims=True)
 
 
 def _build(

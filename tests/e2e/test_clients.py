@@ -256,7 +256,7 @@ async def test_five_percent_of_the_time_is_lost(tmp_path):
 
 @pytest.mark.slow
 async def test_the_clocks_drift(tmp_path):
-    """200 ppm; what that does in ten minutes is in `test_client_cores.py`."""
+    """200 ppm; what that does in ten minutes is in `test_client_time.py`."""
     engine = Engine(tmp_path)
     async with watching(engine) as watchers:
         await engine.play(45, rate=1 + 200e-6)

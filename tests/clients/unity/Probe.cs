@@ -1,4 +1,4 @@
-// Runs the Unity core without Unity, for tests/e2e/test_client_cores.py and test_clients.py.
+// Runs the Unity core without Unity, for tests/e2e/test_client*.py.
 //
 //   probe golden STREAM.jsonl|STREAM.golden    decode a golden stream, print what it holds
 //   probe sim SCRIPT                           play frames at made-up times, print the poses
