@@ -195,7 +195,7 @@ def write(folder: Path, model: Path | None) -> None:
         "clocks": clocks(),
         "gesture_seeds": [
             {"seed": s, "start": n, "values": gesture_seed(s, n).tolist()}
-            for s, n in ((0, 0), (0, 1), (1, 0), (SEED, 3), (2**40 + 7, 2))
+            for s, n in ((SEED, 0), (0, 0), (0, 1), (1, 0), (SEED, 3), (2**40 + 7, 2))
         ],
         "hashes": [
             {

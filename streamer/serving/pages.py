@@ -1,4 +1,4 @@
-"""Plain HTTP: the overlay page, the avatar, health and metrics.
+"""Plain HTTP: the pages, what the one without an engine runs, the avatar, health and metrics.
 
 `websockets` answers a GET that is no WebSocket handshake through its
 `process_request`; each response closes its connection.
@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
+from streamer.backends.loading import DEFAULT_MODEL, built_in_models
 from streamer.metrics import INSTALL_HINT, Metrics
 from streamer.security import bearer, same_token
 from streamer.serving.avatars import AvatarStore
@@ -41,6 +42,8 @@ _TYPES: Final[Mapping[str, str]] = {
     ".vrm": "model/gltf-binary",
     ".glb": "model/gltf-binary",
     ".txt": "text/plain; charset=utf-8",
+    ".md": "text/plain; charset=utf-8",
+    ".flac": "audio/flac",
 }
 _PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 _FOREVER: Final = "public, max-age=31536000, immutable"
@@ -52,8 +55,10 @@ _HASHED: Final = re.compile(r"[-.][0-9A-Za-z_-]{8,}\.\w+$")
 class Pages:
     """Answers GET and HEAD; the event loop's alone.
 
-    web: folder of the built overlay. readiness: whether new sessions are taken,
-    and what to say of it. token: needed for the avatar and the metrics when set.
+    web: folder of the built pages. readiness: whether new sessions are taken, and
+    what to say of it. token: needed for the avatar and the metrics when set.
+    local: what `local.html`, the engine in a page, loads besides, by URL path; by
+    default what is built in.
     """
 
     def __init__(
@@ -64,8 +69,10 @@ class Pages:
         metrics: Metrics,
         token: str | None,
         readiness: Callable[[], tuple[bool, Mapping[str, Any]]],
+        local: Mapping[str, Path] | None = None,
     ) -> None:
         self._web = web.resolve()
+        self._local = built_in_files() if local is None else local
         self._avatars = avatars
         self._metrics = metrics
         self._token = token
@@ -123,7 +130,7 @@ class Pages:
         return await self._file(request, avatar.path, avatar.sha256, cache)
 
     async def _static(self, request: Request, path: str) -> Response:
-        file = self._inside(path)
+        file = self._local.get(path) or self._inside(path)
         if file is None:
             return text_response(404, "no such page")
         status = file.stat()
@@ -157,6 +164,20 @@ class Pages:
             return text_response(404, "no such file")
         kind = _TYPES.get(path.suffix.lower(), "application/octet-stream")
         return response(200, body, kind, headers)
+
+
+def built_in_files() -> Mapping[str, Path]:
+    """Return what the page without an engine loads, by URL path: model, demo, mannequin."""
+    data = Path(__file__).resolve().parent.parent / "data"
+    files = {
+        "/demo/speech.flac": data / "demo" / "speech.flac",
+        "/demo/words.json": data / "demo" / "words.json",
+        "/mannequin.vrm": data / "avatars" / "mannequin.vrm",
+    }
+    if (model := built_in_models().get(DEFAULT_MODEL)) is not None:
+        names = ("manifest.json", "model.onnx", "MODEL_CARD.md", "LICENSE")
+        files |= {f"/model/{name}": model / name for name in names}
+    return {path: file for path, file in files.items() if file.is_file()}
 
 
 def response(

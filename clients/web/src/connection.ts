@@ -39,17 +39,38 @@ export class Connection {
   private heard = 0;
   private pings = 0;
   private retry = 0;
+  private timer = 0;
   private upload: Pending | null = null;
 
+  /** opening: the first message of every connection, where one is needed. */
   constructor(
     private readonly url: string,
     private readonly listener: Listener,
+    private readonly opening: Record<string, unknown> | null = null,
   ) {}
 
   /** Connect now, and again whenever the connection is lost. */
   start(): void {
     this.open();
-    setInterval(() => this.check(), PING_MS);
+    this.timer = window.setInterval(() => this.check(), PING_MS);
+  }
+
+  /** Leave, and stay away. */
+  stop(): void {
+    clearInterval(this.timer);
+    clearTimeout(this.retry);
+    const { socket } = this;
+    this.socket = null; // its close is no loss
+    this.upload?.failed(new Error("the connection was closed during the upload"));
+    this.upload = null;
+    socket?.close();
+  }
+
+  /** Send audio of a session of one's own; false while there is none. */
+  audio(message: ArrayBuffer): boolean {
+    if (!this.hello || this.socket?.readyState !== WebSocket.OPEN) return false;
+    this.socket.send(message);
+    return true;
   }
 
   /** Send a checked .vrm; resolves when the engine has taken it, rejects with its reason. */
@@ -63,7 +84,7 @@ export class Connection {
   }
 
   /** Ask for other settings. */
-  control(settings: Record<string, string | number | boolean>): void {
+  control(settings: Readonly<Record<string, string | number | boolean>>): void {
     this.say({ type: "control", settings });
   }
 
@@ -74,7 +95,11 @@ export class Connection {
     socket.binaryType = "arraybuffer";
     this.socket = socket;
     this.heard = performance.now();
+    socket.onopen = () => {
+      if (this.opening) this.say(this.opening);
+    };
     socket.onmessage = (message: MessageEvent<string | ArrayBuffer>) => {
+      if (this.socket !== socket) return; // left meanwhile
       const at = performance.now() / 1000;
       this.heard = performance.now();
       try {

@@ -114,7 +114,8 @@ export class Hud {
     }, CAPTION_MS);
   }
 
-  private figure(key: string, value: number, unit: string): void {
+  /** Show a number of the status card. */
+  figure(key: string, value: number, unit: string): void {
     const target = this.values.get(key);
     if (!target) return;
     const digits = value < 10 ? 1 : 0;

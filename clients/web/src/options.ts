@@ -5,10 +5,11 @@ export interface Options {
   transparent: boolean;
   hud: boolean;
   mouth: boolean;
+  captions: boolean;
   camera: Preset;
 }
 
-/** Read `?transparent=1&hud=0&mouth=0&camera=upper|bust|full|side`. */
+/** Read `?transparent=1&hud=0&mouth=0&captions=0&camera=upper|bust|full|side`. */
 export function readOptions(search: string): Options {
   const query = new URLSearchParams(search);
   const flag = (name: string, otherwise: boolean): boolean => {
@@ -21,6 +22,7 @@ export function readOptions(search: string): Options {
     transparent,
     hud: flag("hud", !transparent),
     mouth: flag("mouth", true),
+    captions: flag("captions", true),
     camera: PRESETS.find((preset) => preset === camera) ?? "upper",
   };
 }

@@ -102,6 +102,9 @@ describe("the resampler", () => {
 });
 
 describe("windows", () => {
+  const crc = (window: Window): number =>
+    crc32(new Uint8Array((window.tensors["audio"] as Float32Array).buffer));
+
   async function made(cut: (left: number) => number): Promise<Window[]> {
     const { spec } = await tiny;
     const windower = new Windower(spec, spec.defaultLookahead, styleMixture(spec), golden.seed);
@@ -118,7 +121,6 @@ describe("windows", () => {
 
   test("hold the samples of Python's, bit for bit, and its words", async () => {
     const windows = await made((left) => left);
-    const crc = (w: Window): number => crc32(new Uint8Array((w.tensors["audio"] as Float32Array).buffer));
     expect(windows.map(crc)).toEqual(golden.windows.audio_crc32);
     expect(windows.map((w) => [...w.tensors["word"]!])).toEqual(golden.windows.word);
     const info = windows.flatMap((w) => [...w.tensors["word_info"]!]);
@@ -127,7 +129,11 @@ describe("windows", () => {
 
   test("are the same however the audio is cut", async () => {
     const random = seeded(2);
-    expect(await made(() => 1 + Math.floor(random() * 3000))).toEqual(await made((left) => left));
+    const windows = await made(() => 1 + Math.floor(random() * 3000));
+    expect(windows.map(crc)).toEqual(golden.windows.audio_crc32);
+    expect(windows.map((w) => w.step)).toEqual(windows.map((_, i) => i));
+    // A word enters when it has been heard to its end, in both.
+    expect(windows.map((w) => [...w.tensors["word"]!])).toEqual(golden.windows.word);
   });
 
   test("fill a short gap with silence and start afresh behind a long one", async () => {
@@ -196,8 +202,9 @@ describe("a stream", () => {
     const frames = (seed: number): Promise<EngineFrame[]> =>
       new Stream(runner, table(golden.tiny.rest), { seed }).render(audio);
     const [a, b, again] = [await frames(1), await frames(2), await frames(1)];
-    expect(again).toEqual(a);
-    expect(worst(stacked(a.map((f) => f.rotations)), stacked(b.map((f) => f.rotations)))).toBeGreaterThan(0.01);
+    expect(worst(stacked(again.map((f) => f.rotations)), stacked(a.map((f) => f.rotations)))).toBe(0);
+    const rotations = (run: EngineFrame[]): Float32Array => stacked(run.map((f) => f.rotations));
+    expect(worst(rotations(a), rotations(b))).toBeGreaterThan(0.01);
   });
 
   test("starts anew after a step that was not finite, and blends", async () => {

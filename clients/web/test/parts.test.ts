@@ -120,10 +120,16 @@ describe("quality", () => {
 
 describe("options", () => {
   it("reads the address", () => {
-    expect(readOptions("")).toEqual({ transparent: false, hud: true, mouth: true, camera: "upper" });
+    expect(readOptions("")).toEqual({
+      transparent: false,
+      hud: true,
+      mouth: true,
+      captions: true,
+      camera: "upper",
+    });
     expect(readOptions("?transparent=1")).toMatchObject({ transparent: true, hud: false });
     expect(readOptions("?transparent=1&hud=1&camera=bust&mouth=0")).toEqual({
-      transparent: true, hud: true, mouth: false, camera: "bust",
+      transparent: true, hud: true, mouth: false, captions: true, camera: "bust",
     });
     expect(readOptions("?camera=nonsense&transparent=0").camera).toBe("upper");
   });
