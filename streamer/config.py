@@ -36,6 +36,22 @@ class ServerOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VmcOptions:
+    """How VMC is spoken, and what is heard of it.
+
+    role: `performer` or `assistant`. listen: the port for an upstream tracker,
+    None for none; sender: the one other machine that may send to it; mix: a TOML
+    file of weights by bone; delay_ms: how long the upstream is held back.
+    """
+
+    role: Literal["performer", "assistant"] = "performer"
+    listen: int | None = None
+    sender: str | None = None
+    mix: Path | None = None
+    delay_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LiveConfig:
     """`gesture live`. server: None for none. duration: seconds of audio, None for all."""
 
@@ -47,6 +63,7 @@ class LiveConfig:
     avatar: Path | None = None
     vmc: tuple[str, int] | None = None
     output_fps: float = 60.0
+    vmc_options: VmcOptions = field(default_factory=VmcOptions)
     osc_in: int | None = None
     record: tuple[Path, ...] = ()
     server: ServerOptions | None = field(default_factory=ServerOptions)
@@ -75,6 +92,7 @@ class ReplayConfig:
     vmc: tuple[str, int] | None = None
     output_fps: float = 60.0
     record: tuple[Path, ...] = ()
+    vmc_options: VmcOptions = field(default_factory=VmcOptions)
     osc_in: int | None = None
     server: ServerOptions | None = field(default_factory=ServerOptions)
     loop: bool = False
@@ -139,6 +157,14 @@ def parse_positive(text: str) -> float:
     return value
 
 
+def parse_milliseconds(text: str) -> float:
+    """Read 0 to 5000 milliseconds; raises `ArgumentTypeError`."""
+    value = finite(text)
+    if not 0 <= value <= 5_000:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected 0 to 5000 milliseconds")
+    return value
+
+
 def parse_counts(text: str) -> tuple[int, ...]:
     """Read `1,8,32`; raises `ArgumentTypeError`."""
     counts = tuple(parse_count(part.strip()) for part in text.split(","))
@@ -167,7 +193,7 @@ def config_arguments(path: Path, parser: argparse.ArgumentParser) -> list[str]:
     """
     words = list[str]()
     options = _options(parser)
-    for key, value in _read(path).items():
+    for key, value in read_toml(path).items():
         action = options.get(key)
         if action is None:
             known = ", ".join(sorted(options))
@@ -180,7 +206,8 @@ def config_arguments(path: Path, parser: argparse.ArgumentParser) -> list[str]:
     return words
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return a TOML file's values; raises `ConfigError`."""
     try:
         with path.open("rb") as file:
             return tomllib.load(file)

@@ -58,8 +58,10 @@ async def live(config: LiveConfig, *, began: float, status: TextIO | None = None
         sinks = [*recordings]
         if config.vmc is not None:
             sinks.append(
-                vmc_sink(
+                await vmc_sink(
+                    stack,
                     config.vmc,
+                    config.vmc_options,
                     output_fps=config.output_fps,
                     avatar=avatar,
                     fps=float(session.spec.fps),

@@ -1,6 +1,7 @@
 """The options of every subcommand, and what they become."""
 
 import argparse
+import ipaddress
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -17,9 +18,11 @@ from streamer.config import (
     ReplayConfig,
     ServeConfig,
     ServerOptions,
+    VmcOptions,
     config_arguments,
     parse_count,
     parse_counts,
+    parse_milliseconds,
     parse_port,
     parse_positive,
     parse_style,
@@ -51,6 +54,7 @@ def live_config(told: argparse.Namespace) -> LiveConfig:
         avatar=told.avatar,
         vmc=_vmc_target(told.vmc),
         output_fps=told.output_fps,
+        vmc_options=_vmc_options(told),
         osc_in=told.osc_in,
         record=tuple(told.record),
         server=server,
@@ -79,9 +83,34 @@ def replay_config(told: argparse.Namespace) -> ReplayConfig:
         vmc=_vmc_target(told.vmc),
         output_fps=told.output_fps,
         record=tuple(told.record),
+        vmc_options=_vmc_options(told),
         osc_in=told.osc_in,
         server=None if told.no_server else ServerOptions(bind=told.bind, port=told.port),
         loop=told.loop,
+    )
+
+
+def _vmc_options(told: argparse.Namespace) -> VmcOptions:
+    heard = (told.vmc_from, told.vmc_mix)
+    if told.vmc is None and (told.vmc_in is not None or told.vmc_role == "assistant"):
+        raise UsageError("--vmc-in and --vmc-role need a program to send to: --vmc HOST:PORT")
+    if told.vmc_in is None and (any(v is not None for v in heard) or told.vmc_delay):
+        raise UsageError("--vmc-from, --vmc-mix and --vmc-delay need --vmc-in PORT")
+    if told.vmc_in is not None and told.vmc_in == 0:
+        raise UsageError("--vmc-in 0: the tracker must be told a port, usually 39540")
+    if told.vmc_from is not None:
+        try:
+            ipaddress.IPv4Address(told.vmc_from)
+        except ValueError as error:
+            raise UsageError(
+                f"--vmc-from {told.vmc_from}: expected an IPv4 address, as 192.168.1.7"
+            ) from error
+    return VmcOptions(
+        role=told.vmc_role,
+        listen=told.vmc_in,
+        sender=told.vmc_from,
+        mix=told.vmc_mix,
+        delay_ms=told.vmc_delay,
     )
 
 
@@ -205,6 +234,26 @@ def _add_outlets(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="FILE",
         help="record to .jsonl, .npz, .bvh, .vrma or .mp4; may be repeated",
+    )
+    parser.add_argument(
+        "--vmc-role",
+        choices=("performer", "assistant"),
+        default="performer",
+        help="assistant: arms and hands only, for a program that has the rest",
+    )
+    parser.add_argument(
+        "--vmc-in", type=parse_port, metavar="PORT", help="mix in a tracker that sends VMC here"
+    )
+    parser.add_argument("--vmc-from", metavar="IP", help="the tracker runs on this other machine")
+    parser.add_argument(
+        "--vmc-mix", type=Path, metavar="FILE.toml", help="bone = 0 (ours) to 1 (the tracker's)"
+    )
+    parser.add_argument(
+        "--vmc-delay",
+        type=parse_milliseconds,
+        default=0.0,
+        metavar="MS",
+        help="hold the tracker back so that lips and hands agree",
     )
     parser.add_argument(
         "--osc-in", type=parse_port, metavar="PORT", help="take settings by OSC on this port"

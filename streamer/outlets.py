@@ -7,26 +7,45 @@ from typing import Any
 
 from streamer.avatar import Avatar, read_avatar
 from streamer.clock import Clock
-from streamer.config import ServerOptions
+from streamer.config import ServerOptions, VmcOptions, read_toml
 from streamer.metrics import Metrics
 from streamer.sinks.base import Sink
 from streamer.steering import Steering
 from streamer.types import Event, Hello, WordEvent
 
 
-def vmc_sink(
+async def vmc_sink(
+    stack: AsyncExitStack,
     target: tuple[str, int],
+    options: VmcOptions,
     *,
     output_fps: float,
     avatar: Avatar | None,
     fps: float,
     clock: Clock,
 ) -> Sink:
-    """Return the VMC sender; fps: of the frames it will get."""
+    """Return the VMC sender, listening to a tracker if it shall; fps: of its frames."""
     from streamer.sinks.vmc import VmcSink
+    from streamer.vmc_input import DEFAULT_WEIGHTS, VmcInput, parse_weights
 
+    weights = DEFAULT_WEIGHTS if options.mix is None else parse_weights(read_toml(options.mix))
+    upstream = None
+    if options.listen is not None:
+        upstream = VmcInput(clock=clock, sender=options.sender, delay_s=options.delay_ms / 1000)
+        await upstream.listen(options.listen)
+        stack.push_async_callback(upstream.aclose)
     host, port = target
-    return VmcSink(host, port, output_fps=output_fps, avatar=avatar, frame_s=1 / fps, clock=clock)
+    return VmcSink(
+        host,
+        port,
+        output_fps=output_fps,
+        avatar=avatar,
+        role=options.role,
+        upstream=upstream,
+        weights=weights,
+        frame_s=1 / fps,
+        clock=clock,
+    )
 
 
 async def start_server(

@@ -45,8 +45,10 @@ async def replay(config: ReplayConfig, *, status: TextIO | None = None) -> dict[
         sinks = [open_recording(path, lambda: hello, avatar=avatar) for path in config.record]
         if config.vmc is not None:
             sinks.append(
-                vmc_sink(
+                await vmc_sink(
+                    stack,
                     config.vmc,
+                    config.vmc_options,
                     output_fps=config.output_fps,
                     avatar=avatar,
                     fps=hello.fps,

@@ -12,8 +12,9 @@ from streamer.interpolation import PlayoutClock, PoseInterpolator
 from streamer.retarget import Pose
 from streamer.rotation import aligned_all
 from streamer.sinks.base import Policy
-from streamer.sinks.vmc_encoding import Bundling, VmcEncoder, VmcRig, encode_vmc
+from streamer.sinks.vmc_encoding import NO_BLENDS, Bundling, Role, VmcEncoder, VmcRig, encode_vmc
 from streamer.types import Event, Float32, SkeletonFrame
+from streamer.vmc_input import DEFAULT_WEIGHTS, VmcInput, Weights, mixed
 
 __all__ = ["VmcSink", "encode_vmc", "parse_target"]
 
@@ -42,7 +43,8 @@ class VmcSink:
     Belongs to the event loop. From the first frame on a task of its own sends
     `output_fps` times a second until `aclose`, also when no frames come: the last
     pose holds. It plays one frame behind (`PlayoutClock`). A receiver that is away
-    is counted, never an error: it may be started later.
+    is counted, never an error: it may be started later. upstream: a tracker whose
+    share of each bone (`weights`), root and expressions are sent with our motion.
     """
 
     def __init__(
@@ -54,6 +56,9 @@ class VmcSink:
         avatar: Avatar | None = None,
         normalised: bool = False,
         bundle: Bundling = "mtu",
+        role: Role = "performer",
+        upstream: VmcInput | None = None,
+        weights: Weights = DEFAULT_WEIGHTS,
         frame_s: float = 1 / 15,
         clock: Clock = time.perf_counter,
     ) -> None:
@@ -64,6 +69,9 @@ class VmcSink:
         self._clock = clock
         self._normalised = normalised
         self._bundle: Bundling = bundle
+        self._role: Role = role
+        self._upstream = upstream
+        self._weights = weights
         self.set_avatar(avatar)
         self._socket = _connected(host, port)
         self._poses = PoseInterpolator()
@@ -97,7 +105,7 @@ class VmcSink:
     def set_avatar(self, avatar: Avatar | None) -> None:
         """Send for another model from the next frame on."""
         rig = VmcRig.for_model(avatar, normalised=self._normalised)
-        self._encode = VmcEncoder(rig, bundle=self._bundle)
+        self._encode = VmcEncoder(rig, bundle=self._bundle, role=self._role)
 
     async def send(self, frame: SkeletonFrame) -> None:
         """Take a pose; the first one starts the stream.
@@ -135,8 +143,14 @@ class VmcSink:
             return
         if self._shown is not None:  # over the seam between two streams, too
             pose = Pose(rotations=aligned_all(pose.rotations, self._shown), root=pose.root)
+        theirs = None if self._upstream is None else self._upstream.sample()
+        if theirs is not None:
+            pose = mixed(pose, theirs, self._weights)
+            if self._shown is not None:
+                pose = Pose(rotations=aligned_all(pose.rotations, self._shown), root=pose.root)
         self._shown = pose.rotations
-        for datagram in self._encode(pose, now - self._began):
+        root, blends = (None, NO_BLENDS) if theirs is None else (theirs.root, theirs.blends)
+        for datagram in self._encode(pose, now - self._began, root=root, blends=blends):
             self._deliver(datagram)
         self.frames += 1
 

@@ -5,7 +5,7 @@ that are never zero, raw rotations, datagrams below 1200 bytes. Faces are left
 alone, so that a face tracker further down keeps them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -29,6 +29,7 @@ from streamer.retarget import Pose
 from streamer.rotation import (
     IDENTITY,
     Quaternion,
+    Vector,
     inverse,
     inverse_all,
     multiply,
@@ -42,7 +43,12 @@ Bundling = Literal["mtu", "full", "none"]
 
 MAX_DATAGRAM: Final = 1200
 
+Role = Literal["performer", "assistant"]
+"""`performer`: the whole body. `assistant`: arms and hands, for a program that has the rest."""
+
 Bytes = npt.NDArray[np.uint8]
+
+NO_BLENDS: Final[Mapping[str, float]] = {}
 
 _BUNDLE_HEAD: Final = 16
 _SIZE: Final = 4
@@ -124,6 +130,23 @@ class VmcRig:
             hips_scale=height / hips.scale,
         )
 
+    def arms(self) -> "VmcRig":
+        """Return the rig of shoulders, arms and hands alone, with their own turns only."""
+        kept = [
+            i
+            for i, bone in enumerate(self.bones)
+            if bone in BONE_INDEX and bone.startswith(("left", "right"))
+        ]
+        return VmcRig(
+            bones=tuple(self.bones[i] for i in kept),
+            positions=self.positions[kept],
+            before=self.before[kept],
+            after=self.after[kept],
+            folded=tuple(self.folded[i][-1:] for i in kept),
+            hips_frame=self.hips_frame,
+            hips_scale=self.hips_scale,
+        )
+
     @classmethod
     def for_model(cls, avatar: Avatar | None, *, normalised: bool = False) -> "VmcRig":
         """Return the rig of an avatar, or of a model of which no file is at hand."""
@@ -136,12 +159,16 @@ class VmcEncoder:
     Messages are laid out once; a frame only fills in their numbers.
     """
 
-    def __init__(self, rig: VmcRig, *, bundle: Bundling = "mtu") -> None:
+    def __init__(self, rig: VmcRig, *, bundle: Bundling = "mtu", role: Role = "performer") -> None:
+        if role == "assistant":
+            rig = rig.arms()
         self._rig = rig
         self._own = np.array([chain[-1] if chain else 0 for chain in rig.folded])
         self._still = np.array([not chain for chain in rig.folded])
         self._chains = [(i, chain[:-1]) for i, chain in enumerate(rig.folded) if len(chain) > 1]
-        messages = [osc_message("/VMC/Ext/Root/Pos", "sfffffff", "root", *_NOWHERE)]
+        root = osc_message("/VMC/Ext/Root/Pos", "sfffffff", "root", *_NOWHERE)
+        self._rootless = role == "assistant"
+        messages = [] if self._rootless else [root]
         for bone in rig.bones:
             name = unity_bone_name(bone)
             messages.append(osc_message("/VMC/Ext/Bone/Pos", "sfffffff", name, *_NOWHERE))
@@ -152,8 +179,19 @@ class VmcEncoder:
             for part in _parts(messages, bundle)
         ]
 
-    def __call__(self, pose: Pose, seconds: float) -> list[bytes]:
-        """Return the datagrams of one frame, in order. seconds: the sender's time."""
+    def __call__(
+        self,
+        pose: Pose,
+        seconds: float,
+        *,
+        root: tuple[Vector, Quaternion] | None = None,
+        blends: Mapping[str, float] = NO_BLENDS,
+    ) -> list[bytes]:
+        """Return the datagrams of one frame, in order. seconds: the sender's time.
+
+        root: place and rotation of the whole model, Unity's axes. blends:
+        expressions to send along, which a tracker gave.
+        """
         rig = self._rig
         rotations = pose.rotations[self._own]
         rotations[self._still] = IDENTITY
@@ -165,14 +203,17 @@ class VmcEncoder:
         rotations = multiply_all(multiply_all(rig.before, rotations), rig.after)
         rotations /= np.linalg.norm(rotations, axis=-1, keepdims=True)
         shift = rotate_all(np.array(rig.hips_frame, np.float32), pose.root) * rig.hips_scale
-        values = np.empty((len(rig.bones), 7), ">f4")
-        values[:, :3] = to_unity_position(rig.positions)
-        values[0, :3] += to_unity_position(shift)
-        values[:, 3:] = to_unity_rotation(rotations)
+        values = np.empty((1 + len(rig.bones), 7), ">f4")
+        values[0] = _NOWHERE if root is None else (*root[0], *root[1])
+        values[1:, :3] = to_unity_position(rig.positions)
+        if rig.bones[0] == "hips":
+            values[1, :3] += to_unity_position(shift)
+        values[1:, 3:] = to_unity_rotation(rotations)
         values += 0.0  # turns -0 into 0
-        filled = values.view(np.uint8)
+        filled = values[1:].view(np.uint8) if self._rootless else values.view(np.uint8)
         clock = np.array([seconds], ">f4").view(np.uint8)
-        return [template.fill(filled, clock) for template in self._datagrams]
+        datagrams = [template.fill(filled, clock) for template in self._datagrams]
+        return [*datagrams[:-1], *blend_datagrams(blends), datagrams[-1]]
 
 
 def encode_vmc(
@@ -191,6 +232,20 @@ def encode_vmc(
     return VmcEncoder(VmcRig.for_model(avatar, normalised=normalised), bundle=bundle)(pose, seconds)
 
 
+def blend_datagrams(blends: Mapping[str, float]) -> list[bytes]:
+    """Return bundles of expressions below 1200 bytes, committed by the last message.
+
+    Every one is sent every frame: some receivers take what is missing for 0.
+    """
+    if not blends:
+        return []
+    messages = [
+        osc_message("/VMC/Ext/Blend/Val", "sf", name, value) for name, value in blends.items()
+    ]
+    messages.append(osc_message("/VMC/Ext/Blend/Apply", ""))
+    return [_bundle([messages[i] for i in part]) for part in _parts(messages, "mtu")]
+
+
 def osc_message(address: str, types: str, *values: float | str) -> bytes:
     """Return an OSC message with exactly these type tags.
 
@@ -205,9 +260,9 @@ def osc_message(address: str, types: str, *values: float | str) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Template:
-    """A datagram whose numbers are filled in: at `at` the bones' bytes, row by row.
+    """A datagram whose numbers are filled in: at `at` root's and bones' bytes, row by row.
 
-    rows: which bones; clock: where T's float is, -1 where T is elsewhere.
+    rows: which of them; clock: where T's float is, -1 where T is elsewhere.
     """
 
     content: Bytes
@@ -225,17 +280,17 @@ class _Template:
         for i in part:
             end += len(messages[i]) + (_SIZE if bundled else 0)
             ends[i] = end
-        bones = [i for i in part if 0 < i < len(messages) - 2]
+        bones = [i for i in part if i < len(messages) - 2]
         starts = np.array([ends[i] - _BONE_BYTES for i in bones], np.intp)
         return cls(
             content=np.frombuffer(content, np.uint8),
-            rows=slice(bones[0] - 1, bones[-1]) if bones else slice(0, 0),
+            rows=slice(bones[0], bones[-1] + 1) if bones else slice(0, 0),
             at=starts[:, None] + np.arange(_BONE_BYTES),
             clock=ends.get(len(messages) - 1, 0) - _SIZE,
         )
 
     def fill(self, bones: Bytes, clock: Bytes) -> bytes:
-        """Return the datagram. bones: [N, 28]; clock: [4]."""
+        """Return the datagram. bones: [1 + N, 28], the root first; clock: [4]."""
         out = self.content.copy()
         out[self.at] = bones[self.rows]
         if self.clock > 0:

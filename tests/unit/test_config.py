@@ -5,7 +5,14 @@ import pytest
 
 from streamer.config import parse_count, parse_counts, parse_port, parse_positive, parse_style
 from streamer.errors import ConfigError, UsageError
-from streamer.options import bench_config, live_config, parse, render_config, serve_config
+from streamer.options import (
+    bench_config,
+    live_config,
+    parse,
+    render_config,
+    replay_config,
+    serve_config,
+)
 
 
 def toml(folder: Path, text: str) -> str:
@@ -40,6 +47,34 @@ def test_every_option_of_live_arrives() -> None:
     assert config.output_fps == 30
     assert config.server is not None
     assert (config.server.bind, config.server.port) == ("0.0.0.0", 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--vmc-in 39540", "--vmc HOST:PORT"),
+        ("--vmc-role assistant", "--vmc HOST:PORT"),
+        ("--vmc 127.0.0.1:1 --vmc-from 192.168.1.7", "need --vmc-in PORT"),
+        ("--vmc 127.0.0.1:1 --vmc-in 39540 --vmc-from tracker", "an IPv4 address"),
+        ("--vmc 127.0.0.1:1 --vmc-in 39540 --vmc-delay -1", "0 to 5000 milliseconds"),
+        ("--vmc 127.0.0.1:1 --vmc-in 0", "39540"),
+    ],
+)
+def test_vmc_options_that_clash(words: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        live_config(parse(["live", *words.split()]))
+
+
+def test_vmc_options_arrive_at_live_and_replay() -> None:
+    words = "--vmc 127.0.0.1:39539 --vmc-role assistant --vmc-in 39540 --vmc-from 10.0.0.2"
+    words += " --vmc-mix mix.toml --vmc-delay 340 --osc-in 9100"
+    for config in (
+        live_config(parse(["live", *words.split()])),
+        replay_config(parse(["replay", "a.jsonl", *words.split()])),
+    ):
+        told = config.vmc_options
+        assert (told.role, told.listen, told.sender) == ("assistant", 39_540, "10.0.0.2")
+        assert (told.mix, told.delay_ms, config.osc_in) == (Path("mix.toml"), 340.0, 9_100)
 
 
 def test_the_other_commands() -> None:
