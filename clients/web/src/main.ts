@@ -141,6 +141,14 @@ class App {
     const hello = { type: "hello", protocol: PROTOCOL, options: {} };
     this.connection = on ? this.connect("/v1/session", hello) : this.connect("/v1/watch");
     this.connection.start();
+    if (on && !this.performer.avatar) await this.askForAvatar();
+  }
+
+  /** An engine that takes sessions only says in no hello which avatar there is. */
+  private async askForAvatar(): Promise<void> {
+    const response = await fetch("avatar").catch(() => null);
+    const info = response?.ok ? decodeAvatar(await response.json()) : null;
+    if (info) await this.fetchAvatar(info);
   }
 
   start(): void {

@@ -71,7 +71,10 @@ export class Panel {
     );
     const row = tick("Use this browser's microphone", state.microphone, (on) => actions.microphone(on));
     this.microphone = row.querySelector("input")!;
-    remote.append(row);
+    const alone = document.createElement("a");
+    alone.href = "local.html";
+    alone.textContent = "Run the engine in this browser instead";
+    remote.append(row, alone);
 
     this.obs = this.section("Set up OBS", false);
     this.section("When it does not move", false).append(connectionHelp());
