@@ -89,7 +89,7 @@ def test_settings_follow_the_engine_and_the_keyboard(browser: Browser, tmp_path:
         assert size.get_attribute("aria-valuetext") == "50 %"
         size.focus()
         page.keyboard.press("ArrowRight")
-        page.wait_for_function("document.querySelector('output').value === '55 %'")
+        page.get_by_text("55 %").wait_for(timeout=WAIT_MS)
         page.get_by_role("button", name="Wave").click()
         page.get_by_label("Stand still").check()
         page.wait_for_timeout(300)  # a slider sends at most ten changes a second
