@@ -309,5 +309,4 @@ def _apart() -> dict[str, Any]:
     if sys.platform == "win32":
         apart = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
         return {"creationflags": apart | subprocess.BELOW_NORMAL_PRIORITY_CLASS}
-    # Not a new session: Linux weighs sessions alike, whatever the niceness within them.
-    return {"process_group": 0}
+    return {"start_new_session": True}

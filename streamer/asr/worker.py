@@ -16,6 +16,7 @@ from streamer.asr.hearing import Decoder, Hearing
 from streamer.asr.pipe import Audio, Failed, Heard, Ready, answer_line, read_message
 
 _NICE = 10
+_AUTOGROUP = Path("/proc/self/autogroup")
 
 
 def make_decoder(kind: str, folder: Path) -> Decoder:
@@ -41,9 +42,7 @@ def make_decoder(kind: str, folder: Path) -> Decoder:
 
 def main(arguments: list[str]) -> int:
     """Serve one owner; return the exit code."""
-    if hasattr(os, "nice"):
-        with contextlib.suppress(OSError):
-            os.nice(_NICE)  # the step of the network goes first; on Windows the owner sees to it
+    _yield_to_others()
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     kind, folder = arguments[0], Path(arguments[1] if len(arguments) > 1 else ".")
@@ -57,6 +56,17 @@ def main(arguments: list[str]) -> int:
     with contextlib.suppress(BrokenPipeError):
         serve(hearing, sys.stdin.buffer, answers)
     return 0
+
+
+def _yield_to_others() -> None:
+    """Let the steps of the network go first; on Windows the owner sees to it."""
+    if sys.platform == "win32":
+        return
+    with contextlib.suppress(OSError):
+        os.nice(_NICE)
+    # Desktop Linux weighs whole sessions against each other, and we have one of our own.
+    with contextlib.suppress(OSError):
+        _AUTOGROUP.write_text(str(_NICE), "ascii")
 
 
 def serve(hearing: Hearing, questions: BinaryIO, answers: BinaryIO) -> None:
