@@ -109,7 +109,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
         (["--style", "bold"], "style 'bold' is unknown; the model has calm, big"),
         (["--asr", "scripted"], "brings no words"),
         (["--record", str(tmp_path / "no" / "x.npz")], "cannot be written"),
-        (["--record", str(tmp_path / "x.bvh")], ".jsonl or .npz"),
+        (["--record", str(tmp_path / "x.txt")], ".vtt"),
         (["--device", "x"], "--device is for --source mic"),
         (["--vmc", "127.0.0.1:0"], "port"),
         (["--vmc", "127.0.0.1:39539", "--avatar", str(tmp_path / "no.vrm")], "no.vrm"),
