@@ -52,6 +52,16 @@ class VmcOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VrchatOptions:
+    """VRChat's address; captions in its chatbox; the user's height for trackers."""
+
+    host: str
+    port: int
+    captions: bool = False
+    height: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LiveConfig:
     """`gesture live`. server: None for none. duration: seconds of audio, None for all."""
 
@@ -64,6 +74,7 @@ class LiveConfig:
     vmc: tuple[str, int] | None = None
     output_fps: float = 60.0
     vmc_options: VmcOptions = field(default_factory=VmcOptions)
+    vrchat: VrchatOptions | None = None
     osc_in: int | None = None
     record: tuple[Path, ...] = ()
     server: ServerOptions | None = field(default_factory=ServerOptions)
@@ -93,6 +104,7 @@ class ReplayConfig:
     output_fps: float = 60.0
     record: tuple[Path, ...] = ()
     vmc_options: VmcOptions = field(default_factory=VmcOptions)
+    vrchat: VrchatOptions | None = None
     osc_in: int | None = None
     server: ServerOptions | None = field(default_factory=ServerOptions)
     loop: bool = False
@@ -114,13 +126,16 @@ class ServeConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchConfig:
-    """`gesture bench`. log: the JSONL file that a row is appended to, None for none."""
+    """`gesture bench`. log: the JSONL file that the result is appended to, None for the
+    checkout's own. compare: every back end that is there, not only the model's.
+    """
 
     model: ModelConfig
     slots: tuple[int, ...]
     seconds: float
     threads: int = 1
     log: Path | None = None
+    compare: bool = False
 
 
 def parse_style(text: str) -> dict[str, float]:

@@ -17,7 +17,7 @@ from streamer.config import LiveConfig
 from streamer.engine import Engine
 from streamer.interrupt import interruptible
 from streamer.metrics import open_metrics
-from streamer.outlets import listen_for_settings, start_server, vmc_sink
+from streamer.outlets import listen_for_settings, start_server, vmc_sink, vrchat_sink
 from streamer.playing import Loaded, load_engine, pump, report, session_options
 from streamer.profiles import ProfileStore, default_folder
 from streamer.progress import StatusLine
@@ -68,6 +68,8 @@ async def live(config: LiveConfig, *, began: float, status: TextIO | None = None
                     clock=_clock,
                 )
             )
+        if config.vrchat is not None:
+            sinks.append(vrchat_sink(config.vrchat, clock=_clock))
         url, viewers = None, None
         if config.server is not None:
             url, viewers = await start_server(

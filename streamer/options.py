@@ -19,6 +19,7 @@ from streamer.config import (
     ServeConfig,
     ServerOptions,
     VmcOptions,
+    VrchatOptions,
     config_arguments,
     parse_count,
     parse_counts,
@@ -55,6 +56,7 @@ def live_config(told: argparse.Namespace) -> LiveConfig:
         vmc=_vmc_target(told.vmc),
         output_fps=told.output_fps,
         vmc_options=_vmc_options(told),
+        vrchat=_vrchat_options(told),
         osc_in=told.osc_in,
         record=tuple(told.record),
         server=server,
@@ -84,6 +86,7 @@ def replay_config(told: argparse.Namespace) -> ReplayConfig:
         output_fps=told.output_fps,
         record=tuple(told.record),
         vmc_options=_vmc_options(told),
+        vrchat=_vrchat_options(told),
         osc_in=told.osc_in,
         server=None if told.no_server else ServerOptions(bind=told.bind, port=told.port),
         loop=told.loop,
@@ -112,6 +115,20 @@ def _vmc_options(told: argparse.Namespace) -> VmcOptions:
         mix=told.vmc_mix,
         delay_ms=told.vmc_delay,
     )
+
+
+def _vrchat_options(told: argparse.Namespace) -> VrchatOptions | None:
+    if told.vrchat is None:
+        if told.vrchat_captions or told.vrchat_trackers is not None:
+            raise UsageError("--vrchat-captions and --vrchat-trackers need --vrchat HOST:PORT")
+        return None
+    from streamer.sinks.vmc import parse_target
+
+    host, port = parse_target(told.vrchat, option="--vrchat", usual=9000)
+    height = told.vrchat_trackers
+    if height is not None and not 0.5 <= height <= 3:
+        raise UsageError(f"--vrchat-trackers {height:g}: your height in metres, 0.5 to 3")
+    return VrchatOptions(host=host, port=port, captions=told.vrchat_captions, height=height)
 
 
 def _vmc_target(text: str | None) -> tuple[str, int] | None:
@@ -146,6 +163,7 @@ def bench_config(told: argparse.Namespace) -> BenchConfig:
         seconds=told.seconds,
         threads=told.threads,
         log=told.log,
+        compare=told.compare,
     )
 
 
@@ -194,6 +212,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
         ("replay", "play a recording to the page and to other programs", _add_replay),
         ("serve", "remote sessions: clients send audio and get motion", _add_serve),
         ("bench", "measure steps, memory and start-up", _add_bench),
+        ("engine", "build a TensorRT engine for this GPU", _add_engine),
         ("doctor", "check that everything is in place", _add_doctor),
         ("devices", "list the microphones", _add_nothing),
         ("models", "list the built-in models", _add_nothing),
@@ -256,6 +275,18 @@ def _add_outlets(parser: argparse.ArgumentParser) -> None:
         help="hold the tracker back so that lips and hands agree",
     )
     parser.add_argument(
+        "--vrchat", metavar="HOST:PORT", help="send to VRChat, usually 127.0.0.1:9000"
+    )
+    parser.add_argument(
+        "--vrchat-captions", action="store_true", help="show captions in VRChat's chatbox"
+    )
+    parser.add_argument(
+        "--vrchat-trackers",
+        type=parse_positive,
+        metavar="HEIGHT",
+        help="experimental: body trackers for your height in metres",
+    )
+    parser.add_argument(
         "--osc-in", type=parse_port, metavar="PORT", help="take settings by OSC on this port"
     )
     parser.add_argument("--no-server", action="store_true", help="no page, no WebSocket")
@@ -311,7 +342,29 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
         "--seconds", type=parse_positive, default=5.0, metavar="S", help="for each size (5)"
     )
     parser.add_argument("--threads", type=parse_count, default=1, metavar="N", help="1")
-    parser.add_argument("--log", type=Path, metavar="FILE.jsonl", help="append a row to this file")
+    parser.add_argument(
+        "--compare", action="store_true", help="measure every back end that is there"
+    )
+    parser.add_argument(
+        "--log",
+        type=Path,
+        metavar="FILE.jsonl",
+        help="append to this file (in a checkout tests/bench/results/log.jsonl)",
+    )
+
+
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("build",), help="build: make it and keep it (minutes)")
+    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|DIR")
+    parser.add_argument(
+        "--slots", type=parse_count, default=64, metavar="N", help="sessions at most (64)"
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "tf32", "float16"),
+        default="float32",
+        help="(float32); float16 needs an artifact with model.fp16.onnx",
+    )
 
 
 def _add_doctor(parser: argparse.ArgumentParser) -> None:

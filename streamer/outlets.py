@@ -7,7 +7,7 @@ from typing import Any
 
 from streamer.avatar import Avatar, read_avatar
 from streamer.clock import Clock
-from streamer.config import ServerOptions, VmcOptions, read_toml
+from streamer.config import ServerOptions, VmcOptions, VrchatOptions, read_toml
 from streamer.metrics import Metrics
 from streamer.sinks.base import Sink
 from streamer.steering import Steering
@@ -44,6 +44,19 @@ async def vmc_sink(
         upstream=upstream,
         weights=weights,
         frame_s=1 / fps,
+        clock=clock,
+    )
+
+
+def vrchat_sink(options: VrchatOptions, *, clock: Clock) -> Sink:
+    """Return the sender to VRChat."""
+    from streamer.sinks.vrchat import VrchatSink
+
+    return VrchatSink(
+        options.host,
+        options.port,
+        captions=options.captions,
+        height=options.height,
         clock=clock,
     )
 

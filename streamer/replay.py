@@ -14,7 +14,7 @@ from streamer.config import ReplayConfig
 from streamer.errors import UsageError
 from streamer.interrupt import interruptible
 from streamer.metrics import open_metrics
-from streamer.outlets import listen_for_settings, start_server, vmc_sink
+from streamer.outlets import listen_for_settings, start_server, vmc_sink, vrchat_sink
 from streamer.profiles import ProfileStore, default_folder
 from streamer.progress import StatusLine
 from streamer.recordings.reading import Recording, read_recording
@@ -55,6 +55,8 @@ async def replay(config: ReplayConfig, *, status: TextIO | None = None) -> dict[
                     clock=_clock,
                 )
             )
+        if config.vrchat is not None:
+            sinks.append(vrchat_sink(config.vrchat, clock=_clock))
         url, viewers = None, None
         if config.server is not None:
             url, viewers = await start_server(

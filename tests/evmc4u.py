@@ -26,6 +26,9 @@ HUMAN_BODY_BONES = (
 ).split()
 
 
+_BOOLEAN = ("/avatar/parameters/", "/chatbox/")  # VRChat's; VMC has none
+
+
 class Refused(AssertionError):
     """The receiver would ignore the message, or stop for good."""
 
@@ -63,6 +66,8 @@ def decode(datagram: bytes) -> list[Message]:
             case "s":
                 text, at = _string(datagram, at)
                 values.append(text)
+            case "T" | "F" if address.startswith(_BOOLEAN):
+                values.append(tag == "T")
             case _:
                 raise Refused(f"{address}: type tag {tag!r}")
     if at != len(datagram):

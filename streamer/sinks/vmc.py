@@ -23,17 +23,17 @@ _log = logging.getLogger(__name__)
 _LONGEST_PAUSE_S = 0.25
 
 
-def parse_target(text: str) -> tuple[str, int]:
+def parse_target(text: str, *, option: str = "--vmc", usual: int = 39_539) -> tuple[str, int]:
     """Return host and port of `HOST:PORT` or `[IPV6]:PORT`; raises `UsageError`."""
     host, colon, port = text.strip().rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
-        raise UsageError(f"--vmc {text}: write an IPv6 address in brackets, [::1]:39539")
+        raise UsageError(f"{option} {text}: write an IPv6 address in brackets, [::1]:{usual}")
     if not colon or not host:
-        raise UsageError(f"--vmc {text}: expected HOST:PORT, for example 127.0.0.1:39539")
+        raise UsageError(f"{option} {text}: expected HOST:PORT, for example 127.0.0.1:{usual}")
     if not (port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= 65_535):
-        raise UsageError(f"--vmc {text}: port {port!r} is not a number from 1 to 65535")
+        raise UsageError(f"{option} {text}: port {port!r} is not a number from 1 to 65535")
     return host, int(port)
 
 

@@ -243,7 +243,7 @@ def blend_datagrams(blends: Mapping[str, float]) -> list[bytes]:
         osc_message("/VMC/Ext/Blend/Val", "sf", name, value) for name, value in blends.items()
     ]
     messages.append(osc_message("/VMC/Ext/Blend/Apply", ""))
-    return [_bundle([messages[i] for i in part]) for part in _parts(messages, "mtu")]
+    return [osc_bundle([messages[i] for i in part]) for part in _parts(messages, "mtu")]
 
 
 def osc_message(address: str, types: str, *values: float | str) -> bytes:
@@ -274,7 +274,7 @@ class _Template:
     def of(cls, messages: Sequence[bytes], part: range, *, bundled: bool) -> "_Template":
         """Lay out the messages of `part`; all: root, bones, OK, T."""
         chosen = [messages[i] for i in part]
-        content = _bundle(chosen) if bundled else chosen[0]
+        content = osc_bundle(chosen) if bundled else chosen[0]
         end = _BUNDLE_HEAD if bundled else 0
         ends: dict[int, int] = {}
         for i in part:
@@ -315,7 +315,8 @@ def _parts(messages: Sequence[bytes], bundle: Bundling) -> list[range]:
             return [*parts, range(start, len(messages))]
 
 
-def _bundle(messages: Sequence[bytes]) -> bytes:
+def osc_bundle(messages: Sequence[bytes]) -> bytes:
+    """Return messages as one bundle that counts at once."""
     builder = OscBundleBuilder(IMMEDIATELY)
     for message in messages:
         builder.add_content(OscMessage(message))

@@ -14,11 +14,14 @@ import pytest
 
 from streamer.humanoid import BONES
 from streamer.sinks.base import Sink
+from streamer.sinks.file import open_recording
 from streamer.sinks.vmc import VmcSink
-from streamer.skeleton import load_skeleton
+from streamer.sinks.vrchat import VrchatSink
 from streamer.types import Event, SkeletonFrame
+from tests.takes import SPEC
+from tests.takes import hello as take_hello
 
-SKELETON = load_skeleton("upper_body")
+SKELETON = SPEC.skeleton
 
 
 def vmc_to_nobody(folder: Path) -> Sink:
@@ -29,7 +32,25 @@ def vmc_to_nobody(folder: Path) -> Sink:
     return sink
 
 
-SINKS: dict[str, Callable[[Path], Sink]] = {"vmc, nobody listening": vmc_to_nobody}
+def vrchat_to_nobody(folder: Path) -> Sink:
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    udp.bind(("127.0.0.1", 0))
+    sink = VrchatSink(*udp.getsockname(), captions=True, height=1.7)
+    udp.close()
+    return sink
+
+
+def take_to(suffix: str) -> Callable[[Path], Sink]:
+    return lambda folder: open_recording(folder / f"a{suffix}", take_hello)
+
+
+SINKS: dict[str, Callable[[Path], Sink]] = {
+    "vmc, nobody listening": vmc_to_nobody,
+    "vrchat, nobody listening": vrchat_to_nobody,
+    "bvh": take_to(".bvh"),
+    "vrma": take_to(".vrma"),
+    "npz": take_to(".npz"),
+}
 
 
 @pytest.fixture(params=SINKS)
