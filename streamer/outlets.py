@@ -91,6 +91,8 @@ async def start_server(
     stack.push_async_callback(server.aclose)
     if avatar is not None:
         await server.set_avatar(avatar)
+    elif (remembered := server.custom_avatar) is not None:
+        show(remembered)
     return url, server.sink
 
 

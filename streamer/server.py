@@ -170,6 +170,12 @@ class Server:
         avatar = await self._uploads.adopt(path)
         await self.sink.event(Event(kind="avatar", sample=0, data=avatar.info()))
 
+    @property
+    def custom_avatar(self) -> Path | None:
+        """The user's avatar that pages show, remembered ones included; None for the mannequin."""
+        avatar = self._store.current
+        return avatar.path if avatar is not None and avatar.custom else None
+
     async def aclose(self) -> None:
         """Take no more, tell every client that the stream has ended, and stop."""
         self._handshake.draining = True
