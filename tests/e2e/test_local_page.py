@@ -2,12 +2,15 @@
 
 import base64
 import functools
+import hashlib
 import http.server
 import json
 import shutil
 import subprocess
 import sys
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -153,6 +156,27 @@ def test_a_damaged_model_is_refused_in_words(browser: Browser, server: OverlaySe
     assert "not the file that its manifest describes" in toast
     assert page.get_by_role("button", name="Demo").is_disabled()
     page.close()
+
+
+def test_the_server_gives_the_page_what_it_loads(server: OverlayServer) -> None:
+    def get(path: str) -> tuple[int, str, bytes]:
+        try:
+            with urllib.request.urlopen(server.address.url + path, timeout=WAIT_S) as answer:
+                return answer.status, answer.headers["Content-Type"], answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, "", error.read()
+
+    model = BUILT_IN.parent
+    status, kind, body = get("model/manifest.json")
+    assert (status, kind) == (200, "application/json")
+    assert body == (model / "manifest.json").read_bytes()
+    digest = json.loads(body)["files"]["model.onnx"]
+    assert hashlib.sha256(get("model/model.onnx")[2]).hexdigest() == digest
+    assert get("demo/speech.flac")[1] == "audio/flac"
+    assert json.loads(get("demo/words.json")[2])[0]["word"] == "hey"
+    assert get("mannequin.vrm")[2][:4] == b"glTF"
+    for path in ("model", "model/", "model/model.pt2", "model/../demo/README.md", "demo/README.md"):
+        assert get(path)[0] == 404, path
 
 
 def test_the_golden_files_are_what_the_engine_makes_now(tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ export class Hud {
   private words: { start: number; text: string; final: boolean }[] = [];
   private captionTimer = 0;
 
-  constructor() {
+  /** wired: the stream comes over a wire, whose latency is shown too. */
+  constructor(wired: boolean) {
     const figures = element("figures");
     for (const [key, title] of [
       ["stream", "Stream"],
@@ -33,6 +34,7 @@ export class Hud {
       ["compute", "Compute"],
       ["mic_to_wire", "Microphone to wire"],
     ] as const) {
+      if (key === "mic_to_wire" && !wired) continue;
       const [term, value] = [document.createElement("dt"), document.createElement("dd")];
       term.textContent = title;
       value.textContent = "–";

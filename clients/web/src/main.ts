@@ -29,7 +29,7 @@ class App {
   readonly performer: Performer;
 
   private readonly options = readOptions(location.search);
-  private readonly hud = new Hud();
+  private readonly hud = new Hud(true);
   private connection: Connection;
   private panel: Panel | null = null;
   private opening = false;

@@ -36,7 +36,7 @@ class LocalPage {
   readonly performer: Performer;
   readonly engine: EngineClient;
   private readonly options = readOptions(location.search);
-  private readonly hud = new Hud();
+  private readonly hud = new Hud(false);
   private readonly sound = new Sound((samples) => this.engine.audio(samples));
   private stepMs = NaN;
   private seq = 0;
