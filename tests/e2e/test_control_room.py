@@ -1,9 +1,11 @@
 """The overlay's control room: settings by keyboard, help, the browser's microphone."""
 
 import json
+import re
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,22 +42,31 @@ def browser() -> Iterator[Browser]:
 
 
 class Sent:
-    """What a page sends over its WebSockets: addresses, texts and binaries."""
+    """What goes over a page's WebSockets: addresses, texts and binaries sent, texts told."""
 
     def __init__(self) -> None:
         self.urls: list[str] = []
         self.texts: list[dict[str, Any]] = []
         self.binaries: list[bytes] = []
+        self.told: list[dict[str, Any]] = []
 
     def __call__(self, socket: WebSocket) -> None:
         self.urls.append(socket.url)
         socket.on("framesent", self._take)
+        socket.on("framereceived", self._hear)
 
     def _take(self, payload: str | bytes) -> None:
         if isinstance(payload, bytes):
             self.binaries.append(payload)
         else:
             self.texts.append(json.loads(payload))
+
+    def _hear(self, payload: str | bytes) -> None:
+        if isinstance(payload, str):
+            self.told.append(json.loads(payload))
+
+    def in_effect(self) -> list[dict[str, Any]]:
+        return [text for text in self.told if text.get("event") == "settings"]
 
     def settings(self) -> list[dict[str, Any]]:
         return [text["settings"] for text in self.texts if text["type"] == "control"]
@@ -125,6 +136,35 @@ def test_the_panel_knows_every_setting_and_its_limits(browser: Browser, tmp_path
         }
         assert {name for name in GESTURES if "_" not in name} <= offered | {"shake"}
         page.close()
+
+
+def test_a_slider_changes_the_running_engine(browser: Browser, tmp_path: Path) -> None:
+    model = str(tiny_artifact(tmp_path / "tiny"))
+    command = [sys.executable, "-m", "streamer.cli", "live", "--source", "demo", "--model", model]
+    with subprocess.Popen(
+        [*command, "--port", "0"], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        try:
+            found = (re.search(r"http://127\.0\.0\.1:\d+/", line) for line in process.stderr)
+            overlay, sent = open_page(browser, next(match for match in found if match).group())
+            page = overlay.page
+            overlay.playing()
+            page.get_by_role("button", name="Settings").click()
+            size = page.get_by_label("Size")  # shown once the engine has said its settings
+            size.wait_for(timeout=WAIT_MS)
+            before = float(size.input_value())
+            size.press("ArrowLeft")
+            wanted = pytest.approx(before - 0.05)
+            deadline = time.monotonic() + WAIT_S
+            while sent.in_effect()[-1]["amplitude"] != wanted:
+                assert time.monotonic() < deadline, sent.in_effect()[-1]
+                page.wait_for_timeout(50)
+            assert float(size.input_value()) == wanted
+            page.close()
+            assert overlay.problems == []
+        finally:
+            process.kill()
 
 
 def test_the_browsers_microphone_drives_a_remote_session(browser: Browser, tmp_path: Path) -> None:
