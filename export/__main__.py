@@ -19,6 +19,13 @@ def main(argv: list[str] | None = None) -> int:
     made.add_argument("-o", "--out", type=Path, required=True)
     made.add_argument("--card", type=Path, help="MODEL_CARD.md; default: the checkpoint's")
     made.add_argument("--licence", type=Path, help="licence text; default: the checkpoint's")
+    made.add_argument(
+        "--precision",
+        choices=("fp32", "fp16"),
+        default="fp32",
+        help="fp16: also model.fp16.onnx, for TensorRT",
+    )
+    made.add_argument("--pt2", action="store_true", help="also model.pt2, for the torch back end")
     checked = commands.add_parser("verify", help="compare an artifact with its checkpoint")
     checked.add_argument("artifact", type=Path)
     checked.add_argument("--checkpoint", type=Path, required=True)
@@ -29,13 +36,21 @@ def main(argv: list[str] | None = None) -> int:
         if args.command == "build":
             card = (args.card or args.checkpoint / "MODEL_CARD.md").read_text("utf-8")
             licence = (args.licence or args.checkpoint / "LICENSE").read_text("utf-8")
-            parity = build(checkpoint, args.out, card, licence)
+            half = args.precision == "fp16"
+            parity = build(checkpoint, args.out, card, licence, half=half, program=args.pt2)
         else:
             parity = verify(checkpoint.network, args.artifact, seconds=args.seconds)
     except (GestureError, OSError, RuntimeError) as error:
         print(f"export: {error}", file=sys.stderr)
         return 2
     print(f"{parity.frames} frames, step by step = offline within {parity.step_to_offline:.2g}")
+    if parity.program is not None:
+        print(f"model.pt2: within {parity.program:.2g}")
+    if (half := parity.half) is not None:
+        print(
+            f"model.fp16.onnx: within {half.worst:.2g}; on average {half.mean_early:.2g} in the "
+            f"first sixth and {half.mean_late:.2g} in the last"
+        )
     return 0
 
 

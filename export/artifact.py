@@ -8,8 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from export.half import halve
 from export.onnx_graph import export_step
 from export.parity import Parity, verify
+from export.program import export_program
 from models.checkpoint import Checkpoint
 from models.ha2g_stream import COLUMNS, Ha2gStream
 from models.stepping import StepModule
@@ -65,21 +67,38 @@ def step_module(network: Ha2gStream, spec: ModelSpec) -> StepModule:
     return StepModule(network, inputs, tuple(t.name for t in spec.outputs)).eval()
 
 
-def build(checkpoint: Checkpoint, folder: Path, card: str, licence_text: str) -> Parity:
+def build(
+    checkpoint: Checkpoint,
+    folder: Path,
+    card: str,
+    licence_text: str,
+    *,
+    half: bool = False,
+    program: bool = False,
+    seconds: float = 60.0,
+) -> Parity:
     """Write a verified artifact folder; nothing is left behind if it differs from torch.
 
-    card: the text of MODEL_CARD.md. Raises `RuntimeError` naming the error when
-    the graph and the network disagree.
+    card: the text of MODEL_CARD.md. half: `model.fp16.onnx` too; program:
+    `model.pt2` too; seconds: how long each is compared. Raises `RuntimeError`
+    naming the error when a graph and the network disagree.
     """
     spec = model_spec(checkpoint)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         made = Path(scratch)
         example = _example(spec)
-        export_step(step_module(checkpoint.network, spec), example, made / "model.onnx")
+        module = step_module(checkpoint.network, spec)
+        names = ["model.onnx", "MODEL_CARD.md", "LICENSE"]
+        export_step(module, example, made / "model.onnx")
+        if half:
+            names.append("model.fp16.onnx")
+            halve(made / "model.onnx", made / "model.fp16.onnx")
+        if program:
+            names.append("model.pt2")
+            export_program(module, example, made / "model.pt2")
         (made / "MODEL_CARD.md").write_text(card, encoding="utf-8")
         (made / "LICENSE").write_text(licence_text, encoding="utf-8")
-        names = ("model.onnx", "MODEL_CARD.md", "LICENSE")
         manifest = Manifest(
             spec=spec,
             licence=LICENCE,
@@ -88,7 +107,7 @@ def build(checkpoint: Checkpoint, folder: Path, card: str, licence_text: str) ->
         )
         write_manifest(made, manifest)
         load_manifest(made)
-        parity = verify(checkpoint.network, made, seconds=60.0)
+        parity = verify(checkpoint.network, made, seconds=seconds)
         folder.mkdir(exist_ok=True)
         for name in (*names, "manifest.json"):
             shutil.move(made / name, folder / name)

@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,22 +15,18 @@ import numpy as np
 
 from streamer import __version__
 from streamer.backends.base import StepBackend
-from streamer.backends.loading import choose_backend, find_artifact
-from streamer.clock import SAMPLE_RATE
+from streamer.backends.loading import BACKENDS, BackendChoice, choose_backend, find_artifact
+from streamer.backends.measuring import step_times
 from streamer.config import BenchConfig
 from streamer.errors import UsageError
 from streamer.memory import peak_resident_mb
 from streamer.progress import StatusLine
-from streamer.spec import ModelSpec
-from streamer.types import AudioChunk, StepInputs, Window
-from streamer.windowing import Windower, style_mixture
 
-_WARM_UP_STEPS = 10
 _FEWEST_STEPS = 30
 
 
 def bench(config: BenchConfig) -> dict[str, Any]:
-    """Measure; return `rows`, one for each number of slots, and where they were measured.
+    """Measure; return `rows`, for each back end and number of slots, and where it was.
 
     Every slot is ready in every step and hears its own voice-like noise.
     `sessions_at_deadline` is how many sessions steps of that size serve in one
@@ -39,16 +36,17 @@ def bench(config: BenchConfig) -> dict[str, Any]:
         raise UsageError("--threads 0: at least 1")
     line = StatusLine(sys.stderr, time.perf_counter)
     folder = find_artifact(config.model.model)
-    choice = choose_backend(config.model.backend, folder, threads=config.threads)
-    began = time.perf_counter()
-    backend = choice.make()
-    loading_s = time.perf_counter() - began
-    windows = _windows(backend.spec)
-    rows = list[dict[str, Any]]()
-    for slots in config.slots:
-        line.show(f"{slots} slots")
-        rows.append(_row(backend, windows, slots, config.seconds))
-    backend.close()
+    rows, loading_s = list[dict[str, Any]](), 0.0
+    for choice in _choices(config, folder, line.say):
+        began = time.perf_counter()
+        backend = choice.make()
+        loading_s += time.perf_counter() - began
+        try:
+            for slots in config.slots:
+                line.show(f"{backend.name}, {slots} slots")
+                rows.append(_row(backend, slots, config.seconds))
+        finally:
+            backend.close()
     line.clear()
     result: dict[str, Any] = {
         "rows": rows,
@@ -60,8 +58,9 @@ def bench(config: BenchConfig) -> dict[str, Any]:
         "version": __version__,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    if config.log is not None:
-        _append(config.log, result)
+    log = config.log or checkout_log()
+    if log is not None:
+        _append(log, result)
     return result
 
 
@@ -69,54 +68,28 @@ def table(result: dict[str, Any]) -> str:
     """Return the rows as a table."""
     lines = [f"{result['machine']}, commit {result['commit']}, {result['threads']} thread(s)"]
     lines.append(
-        f"{'slots':>6} {'p50 ms':>8} {'p95 ms':>8} {'p99 ms':>8} {'sessions at deadline':>21}"
+        f"{'back end':12} {'precision':9} {'slots':>6} {'p50 ms':>8} {'p95 ms':>8} "
+        f"{'p99 ms':>8} {'sessions at deadline':>21}"
     )
     for row in result["rows"]:
         step = row["step_ms"]
         lines.append(
-            f"{row['slots']:6} {step['p50']:8.2f} {step['p95']:8.2f} {step['p99']:8.2f} "
-            f"{row['sessions_at_deadline']:21}"
+            f"{row['backend']:12} {row['precision']:9} {row['slots']:6} {step['p50']:8.2f} "
+            f"{step['p95']:8.2f} {step['p99']:8.2f} {row['sessions_at_deadline']:21}"
         )
     lines.append(f"loading {result['load_s']:.2f} s, {result['rss_mb']:.0f} MB resident")
     return "\n".join(lines)
 
 
-def _windows(spec: ModelSpec) -> list[Window]:
-    """Return 4 s of windows: noise in bursts, so that the network has something to do."""
-    rng = np.random.default_rng(0)
-    count = 4 * SAMPLE_RATE
-    loud = (np.arange(count) // (SAMPLE_RATE // 2) % 2) * 0.2
-    samples = (rng.standard_normal(count) * loud).clip(-1, 1).astype(np.float32)
-    style = style_mixture(spec, None)
-    windower = Windower(spec, lookahead=spec.default_lookahead, style=style, seed=0)
-    return windower.push_audio(AudioChunk(samples=samples, start=0, captured_at=0.0))
-
-
-def _row(
-    backend: StepBackend[Any], windows: list[Window], slots: int, seconds: float
-) -> dict[str, Any]:
+def _row(backend: StepBackend[Any], slots: int, seconds: float) -> dict[str, Any]:
     spec = backend.spec
-    batches = [_batch(windows, step, slots) for step in range(len(windows))]
-    state = backend.initial_state(slots)
-    ready = np.ones(slots, np.bool_)
-    times = list[float]()
-    ends = time.perf_counter() + seconds
-    step = 0
-    while len(times) < _FEWEST_STEPS or time.perf_counter() < ends:
-        inputs = StepInputs(
-            tensors=batches[step % len(batches)], start=np.full(slots, step == 0), ready=ready
-        )
-        began = time.perf_counter()
-        _, state = backend.step(inputs, state)
-        if step >= _WARM_UP_STEPS:
-            times.append(time.perf_counter() - began)
-        step += 1
+    times = step_times(backend, slots=slots, steps=_FEWEST_STEPS, seconds=seconds)
     p50, p95, p99 = (float(p) * 1e3 for p in np.percentile(times, (50, 95, 99)))
     frame_ms = 1000 / float(spec.fps)
     return {
         "model": spec.name,
         "backend": backend.name,
-        "precision": "float32",
+        "precision": backend.precision,
         "slots": slots,
         "steps": len(times),
         "step_ms": {"p50": round(p50, 3), "p95": round(p95, 3), "p99": round(p99, 3)},
@@ -124,10 +97,32 @@ def _row(
     }
 
 
-def _batch(windows: list[Window], step: int, slots: int) -> dict[str, Any]:
-    """Return one step's inputs; each slot is at another place of the voice."""
-    chosen = [windows[(step + 7 * slot) % len(windows)] for slot in range(slots)]
-    return {name: np.stack([w.tensors[name] for w in chosen]) for name in windows[0].tensors}
+def _choices(config: BenchConfig, folder: Path, say: Callable[[str], None]) -> list[BackendChoice]:
+    """Return the back ends to measure: the one asked for, or all that are there."""
+    slots = max(config.slots)
+    names = (config.model.backend,)
+    if config.compare:
+        names = tuple(name for name in BACKENDS if name != "auto")
+    choices = list[BackendChoice]()
+    for name in names:
+        try:
+            choice = choose_backend(name, folder, threads=config.threads, slots=slots)
+        except UsageError as error:
+            if not config.compare:
+                raise
+            say(str(error))
+            continue
+        if choice.name != name:
+            say(f"{choice.name}: {choice.reason}")
+        if choice.name not in [c.name for c in choices]:
+            choices.append(choice)
+    return choices
+
+
+def checkout_log() -> Path | None:
+    """Return the log of measurements of a checkout; None where the program was installed."""
+    root = Path(__file__).resolve().parent.parent
+    return root / "tests" / "bench" / "results" / "log.jsonl" if (root / ".git").exists() else None
 
 
 def machine() -> str:
@@ -161,6 +156,7 @@ def commit() -> str:
 
 def _append(path: Path, result: dict[str, Any]) -> None:
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(result) + "\n")
     except OSError as error:

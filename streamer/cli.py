@@ -61,6 +61,13 @@ def _run(told: argparse.Namespace, began: float) -> int:
             from streamer import bench
 
             _show(bench.bench(options.bench_config(told)), told, bench.table)
+        case "engine":
+            from streamer import engine_build
+
+            built = engine_build.engine_build(
+                told.model, precision=told.precision, slots=told.slots
+            )
+            _show(built, told, engine_build.table)
         case "doctor":
             from streamer import doctor
 

@@ -53,7 +53,10 @@ class VmcOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VrchatOptions:
-    """VRChat's address; captions in its chatbox; the user's height for trackers."""
+    """VRChat's address; captions in its chatbox; the user's height for trackers.
+
+    host: `auto` for finding VRChat on this machine.
+    """
 
     host: str
     port: int
@@ -126,8 +129,10 @@ class ServeConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchConfig:
-    """`gesture bench`. log: the JSONL file that the result is appended to, None for the
-    checkout's own. compare: every back end that is there, not only the model's.
+    """`gesture bench`.
+
+    log: the JSONL file that the result is appended to, None for the checkout's
+    own. compare: every back end that is there, not only the model's.
     """
 
     model: ModelConfig

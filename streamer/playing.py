@@ -30,12 +30,12 @@ class Loaded:
 def load_engine(
     config: ModelConfig, *, clock: Clock, slots: int = 1, metrics: Metrics | None = None
 ) -> Loaded:
-    """Load a model; a back end that fails is loaded anew once before the stream gives up."""
-    backend = choose_backend(config.backend, find_artifact(config.model))
+    """Load a model; onnxruntime takes over once from a back end that fails."""
+    backend = choose_backend(config.backend, find_artifact(config.model), slots=slots)
     engine = Engine(
         backend.make,
         slots=slots,
-        fallback=(backend.make,),
+        fallback=backend.fallback,
         retarget=retargeter,
         clock=clock,
         metrics=metrics,

@@ -247,6 +247,10 @@ class NumpyBackend:
         return self._name
 
     @property
+    def precision(self) -> str:
+        return "float32"
+
+    @property
     def spec(self) -> ModelSpec:
         return tiny_spec()
 

@@ -29,6 +29,11 @@ class StepBackend(Protocol[S]):
         ...
 
     @property
+    def precision(self) -> str:
+        """In what the matrix products are computed: `float32`, `tf32` or `float16`."""
+        ...
+
+    @property
     def spec(self) -> ModelSpec:
         """The model that it runs."""
         ...

@@ -1,24 +1,36 @@
 """Finding a model and choosing the back end that runs it."""
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from streamer.backends.base import MakeBackend, StepBackend
-from streamer.errors import UsageError
+from streamer.clock import Clock
+from streamer.errors import GestureError, UsageError
 
 DEFAULT_MODEL = "ha2g-stream-small"
+QUICK_MS = 10.0
+"""Up to this step time the CPU is taken (DESIGN 5)."""
+_MEASURED_STEPS = 50
 BACKENDS = ("auto", "onnxruntime", "torch", "tensorrt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendChoice:
-    """A back end that can be made, by any thread, and why it was taken."""
+    """A back end that can be made, by any thread, and why it was taken.
+
+    fallback: what takes over when it fails while it runs, in this order.
+    """
 
     name: str
     reason: str
     make: MakeBackend
+    fallback: tuple[MakeBackend, ...]
 
 
 def built_in_models() -> dict[str, Path]:
@@ -46,32 +58,109 @@ def find_artifact(name_or_folder: str) -> Path:
     )
 
 
-def choose_backend(name: str, folder: Path, *, threads: int = 1) -> BackendChoice:
-    """Return the back end for `--backend NAME`; raises `UsageError` for what is not there."""
+def choose_backend(
+    name: str,
+    folder: Path,
+    *,
+    threads: int = 1,
+    slots: int = 1,
+    make_tensorrt: MakeBackend | None = None,
+    clock: Clock = time.perf_counter,
+) -> BackendChoice:
+    """Return the back end for `--backend NAME`, and why.
+
+    `auto` measures some steps on the CPU and takes it when they are quick
+    enough, since a game beside it needs the GPU. `tensorrt` falls back to
+    onnxruntime where it cannot run `slots` sessions, and the reason says why.
+    make_tensorrt: in place of the real one. Raises `UsageError` for a torch back
+    end that is not there.
+    """
 
     def onnxruntime() -> StepBackend[Any]:
         from streamer.backends.onnxruntime import OnnxRuntimeBackend
 
         return OnnxRuntimeBackend(folder, threads=threads)
 
+    def tensorrt() -> StepBackend[Any]:
+        from streamer.backends.tensorrt import open_best
+
+        return open_best(folder, slots=slots)
+
+    def torch() -> StepBackend[Any]:
+        from streamer.backends.torch import TorchBackend
+
+        return TorchBackend(folder)
+
+    on_cpu = BackendChoice(
+        name="onnxruntime", reason="asked for", make=onnxruntime, fallback=(onnxruntime,)
+    )
+    make = make_tensorrt or tensorrt
+    on_gpu = BackendChoice(name="tensorrt", reason="asked for", make=make, fallback=(onnxruntime,))
     match name:
         case "onnxruntime":
-            return BackendChoice(name=name, reason="asked for", make=onnxruntime)
+            return on_cpu
+        case "tensorrt":
+            missing = _trouble(make, slots)
+            if missing is None:
+                return on_gpu
+            return replace(on_cpu, reason=f"not tensorrt: {missing}")
+        case "torch":
+            _check_torch(folder)
+            return BackendChoice(name=name, reason="asked for", make=torch, fallback=(onnxruntime,))
         case "auto":
-            return BackendChoice(
-                name="onnxruntime",
-                reason="the CPU: a game beside it keeps the GPU",
-                make=onnxruntime,
-            )
-        case "torch" if not (folder / "model.pt2").is_file():
-            missing = f"{folder.name} has no model.pt2"
-        case "torch" | "tensorrt":
-            missing = "this version does not have that back end"
+            measured, p99_ms = _measured(onnxruntime, clock)
+            says = f"a step takes the CPU {p99_ms:.1f} ms at worst"
+            if p99_ms <= QUICK_MS:
+                reason = f"{says}, so a game keeps the GPU"
+                return replace(on_cpu, reason=reason, make=measured)
+            missing = _trouble(make, slots)
+            if missing is None:
+                return replace(on_gpu, reason=f"{says}, over {QUICK_MS:g} ms")
+            return replace(on_cpu, reason=f"{says}; not tensorrt: {missing}", make=measured)
         case _:
-            missing = f"there are {', '.join(BACKENDS)}"
-    raise UsageError(f"--backend {name}: {missing}; use --backend auto")
+            raise UsageError(
+                f"--backend {name}: there are {', '.join(BACKENDS)}; use --backend auto"
+            )
 
 
 def open_backend(name: str, folder: Path, *, threads: int = 1) -> StepBackend[Any]:
     """Load the back end for `--backend NAME`."""
     return choose_backend(name, folder, threads=threads).make()
+
+
+def _measured(make: MakeBackend, clock: Clock) -> tuple[MakeBackend, float]:
+    """Return the back end's steps for one session, p99 in ms, and a maker that reuses it."""
+    from streamer.backends.measuring import step_times
+
+    loaded = [make()]
+    times = step_times(loaded[0], slots=1, steps=_MEASURED_STEPS, clock=clock)
+    p99_ms = float(np.percentile(times, 99)) * 1e3
+    return lambda: loaded.pop() if loaded else make(), p99_ms
+
+
+def _trouble(make: MakeBackend, slots: int) -> str | None:
+    """Return why a back end cannot run `slots` sessions, None where it can."""
+    try:
+        backend = make()
+    except GestureError as error:
+        return str(error)
+    try:
+        backend.initial_state(slots)
+    except GestureError as error:
+        return str(error)
+    finally:
+        backend.close()
+    return None
+
+
+def _check_torch(folder: Path) -> None:
+    if not (folder / "model.pt2").is_file():
+        raise UsageError(
+            f"--backend torch: {folder.name} has no model.pt2 (python -m export build --pt2 "
+            "writes it); use --backend auto"
+        )
+    if find_spec("torch") is None:
+        raise UsageError(
+            "--backend torch: PyTorch is not installed: pip install 'gesture-streamer[torch]'; "
+            "or use --backend auto"
+        )

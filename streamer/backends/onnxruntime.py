@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ Array = npt.NDArray[Any]
 OnnxState = dict[str, Array]
 """Every state tensor as [slots, ...]."""
 
+Precision = Literal["float32", "float16"]
 BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
 """Sizes at which the graph runs; ready slots are gathered into the next larger one."""
 
@@ -55,10 +56,12 @@ class OnnxRuntimeBackend:
     state is what it was before.
     """
 
-    def __init__(self, folder: Path, *, threads: int = 1) -> None:
+    def __init__(self, folder: Path, *, threads: int = 1, precision: Precision = "float32") -> None:
         self._spec = load_manifest(folder).spec
-        self._session = _open(folder / "model.onnx", threads)
-        _compare(folder / "model.onnx", self._session, self._spec)
+        self._precision: Precision = precision
+        path = folder / graph_name(precision)
+        self._session = _open(path, threads)
+        _compare(path, self._session, self._spec)
         self._outputs = [t.name for t in self._spec.outputs]
         self._state = [t.name for t in self._spec.state]
         self._fetch = self._outputs + [f"next_{name}" for name in self._state]
@@ -68,6 +71,11 @@ class OnnxRuntimeBackend:
     def name(self) -> str:
         """`onnxruntime`."""
         return "onnxruntime"
+
+    @property
+    def precision(self) -> str:
+        """In what the matrix products are computed."""
+        return self._precision
 
     @property
     def spec(self) -> ModelSpec:
@@ -166,6 +174,11 @@ class _Bucket:
         self._ready[:count] = True
         self._ready[count:] = False
         return self._feed
+
+
+def graph_name(precision: str) -> str:
+    """Return the file of an artifact that computes in a precision."""
+    return "model.fp16.onnx" if precision == "float16" else "model.onnx"
 
 
 def check_state(spec: ModelSpec, saved: GestureState) -> None:

@@ -1,10 +1,12 @@
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from streamer.backends.loading import built_in_models, choose_backend, find_artifact, open_backend
-from streamer.errors import UsageError
-from tests.fakes import tiny_artifact
+from streamer.errors import BackendError, UsageError
+from tests.fakes import NumpyBackend, tiny_artifact
 
 
 def test_a_folder_and_a_built_in_name_are_found(tmp_path: Path) -> None:
@@ -21,17 +23,66 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
         find_artifact("nonesuch")
 
 
-def test_auto_says_what_it_took_and_why(tmp_path: Path) -> None:
-    choice = choose_backend("auto", tiny_artifact(tmp_path / "m"))
+class Steps:
+    """A clock by which every step takes so long."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._now = seconds, 0.0
+
+    def __call__(self) -> float:
+        self._now += self._seconds
+        return self._now
+
+
+def test_auto_takes_a_quick_cpu_and_says_why(tmp_path: Path) -> None:
+    choice = choose_backend("auto", tiny_artifact(tmp_path / "m"), clock=Steps(0.004))
     assert choice.name == "onnxruntime"
-    assert "CPU" in choice.reason
-    backend = choice.make()
-    assert (backend.name, backend.spec.name) == ("onnxruntime", "m")
+    assert "CPU 4.0 ms" in choice.reason
+    assert "game keeps the GPU" in choice.reason
+    for make in (choice.make, choice.make, *choice.fallback):  # what was measured, then others
+        assert (make().name, make().spec.name) == ("onnxruntime", "m")
+
+
+def test_auto_takes_the_gpu_for_a_slow_cpu(tmp_path: Path) -> None:
+    folder = tiny_artifact(tmp_path / "m")
+    gpu = NumpyBackend(name="tensorrt")
+    choice = choose_backend("auto", folder, clock=Steps(0.02), make_tensorrt=lambda: gpu)
+    assert choice.name == "tensorrt"
+    assert "20.0 ms at worst, over 10 ms" in choice.reason
+    assert choice.make() is gpu
+    assert choice.fallback[0]().name == "onnxruntime"
+
+
+def no_gpu() -> NumpyBackend:
+    raise BackendError("no NVIDIA driver answers")
+
+
+class Full(NumpyBackend):
+    def initial_state(self, slots: int) -> dict[str, np.ndarray]:
+        raise BackendError(f"{slots} slots do not fit")
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"),
-    [("torch", r"m has no model\.pt2"), ("tensorrt", "does not have"), ("jax", "there are auto")],
+    ("make", "reason"), [(no_gpu, "no NVIDIA driver"), (Full, "8 slots do not fit")]
+)
+@pytest.mark.parametrize("name", ["auto", "tensorrt"])
+def test_without_a_gpu_the_cpu_is_taken_and_the_reason_told(
+    tmp_path: Path, name: str, make: Callable[[], NumpyBackend], reason: str
+) -> None:
+    folder = tiny_artifact(tmp_path / "m")
+    choice = choose_backend(name, folder, slots=8, clock=Steps(0.02), make_tensorrt=make)
+    assert choice.name == choice.make().name == "onnxruntime"
+    assert f"not tensorrt: {reason}" in choice.reason
+
+
+def test_tensorrt_on_this_machine_runs_or_says_why_not(tmp_path: Path) -> None:
+    choice = choose_backend("tensorrt", tiny_artifact(tmp_path / "m"))
+    assert choice.make().name == choice.name
+    assert choice.name == "tensorrt" or "not tensorrt: " in choice.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("torch", r"m has no model\.pt2"), ("jax", "there are auto")]
 )
 def test_back_ends_that_are_not_there(tmp_path: Path, name: str, reason: str) -> None:
     with pytest.raises(UsageError, match=f"--backend {name}: .*{reason}.*--backend auto"):

@@ -1,0 +1,62 @@
+"""How long a back end's steps take."""
+
+import time
+from typing import Any
+
+import numpy as np
+
+from streamer.backends.base import StepBackend
+from streamer.clock import SAMPLE_RATE, Clock
+from streamer.spec import ModelSpec
+from streamer.types import AudioChunk, StepInputs, Window
+from streamer.windowing import Windower, style_mixture
+
+WARM_UP_STEPS = 10
+
+
+def step_times(
+    backend: StepBackend[Any],
+    *,
+    slots: int,
+    steps: int,
+    seconds: float = 0.0,
+    clock: Clock = time.perf_counter,
+) -> list[float]:
+    """Return the seconds that each of at least `steps` steps took, for at least `seconds`.
+
+    Every slot is ready in every step and hears its own voice-like noise.
+    """
+    windows = voice_windows(backend.spec)
+    batches = [_batch(windows, step, slots) for step in range(len(windows))]
+    state = backend.initial_state(slots)
+    ready = np.ones(slots, np.bool_)
+    times = list[float]()
+    ends = clock() + seconds
+    step = 0
+    while len(times) < steps or clock() < ends:
+        inputs = StepInputs(
+            tensors=batches[step % len(batches)], start=np.full(slots, step == 0), ready=ready
+        )
+        began = clock()
+        _, state = backend.step(inputs, state)
+        if step >= WARM_UP_STEPS:
+            times.append(clock() - began)
+        step += 1
+    return times
+
+
+def voice_windows(spec: ModelSpec) -> list[Window]:
+    """Return 4 s of windows: noise in bursts, so that the network has something to do."""
+    rng = np.random.default_rng(0)
+    count = 4 * SAMPLE_RATE
+    loud = (np.arange(count) // (SAMPLE_RATE // 2) % 2) * 0.2
+    samples = (rng.standard_normal(count) * loud).clip(-1, 1).astype(np.float32)
+    style = style_mixture(spec, None)
+    windower = Windower(spec, lookahead=spec.default_lookahead, style=style, seed=0)
+    return windower.push_audio(AudioChunk(samples=samples, start=0, captured_at=0.0))
+
+
+def _batch(windows: list[Window], step: int, slots: int) -> dict[str, Any]:
+    """Return one step's inputs; each slot is at another place of the voice."""
+    chosen = [windows[(step + 7 * slot) % len(windows)] for slot in range(slots)]
+    return {name: np.stack([w.tensors[name] for w in chosen]) for name in windows[0].tensors}
