@@ -69,7 +69,7 @@ async def live(config: LiveConfig, *, began: float, status: TextIO | None = None
                 )
             )
         if config.vrchat is not None:
-            sinks.append(vrchat_sink(config.vrchat, clock=_clock))
+            sinks.append(await vrchat_sink(config.vrchat, clock=_clock))
         url, viewers = None, None
         if config.server is not None:
             url, viewers = await start_server(

@@ -124,7 +124,9 @@ def _vrchat_options(told: argparse.Namespace) -> VrchatOptions | None:
         return None
     from streamer.sinks.vmc import parse_target
 
-    host, port = parse_target(told.vrchat, option="--vrchat", usual=9000)
+    host, port = ("auto", 0)
+    if told.vrchat != "auto":
+        host, port = parse_target(told.vrchat, option="--vrchat", usual=9000)
     height = told.vrchat_trackers
     if height is not None and not 0.5 <= height <= 3:
         raise UsageError(f"--vrchat-trackers {height:g}: your height in metres, 0.5 to 3")
@@ -275,7 +277,7 @@ def _add_outlets(parser: argparse.ArgumentParser) -> None:
         help="hold the tracker back so that lips and hands agree",
     )
     parser.add_argument(
-        "--vrchat", metavar="HOST:PORT", help="send to VRChat, usually 127.0.0.1:9000"
+        "--vrchat", metavar="auto|HOST:PORT", help="send to VRChat, usually 127.0.0.1:9000"
     )
     parser.add_argument(
         "--vrchat-captions", action="store_true", help="show captions in VRChat's chatbox"

@@ -1,5 +1,6 @@
 """Where a stream goes, for `live` and `replay` alike: the page, VMC, settings from outside."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -48,17 +49,15 @@ async def vmc_sink(
     )
 
 
-def vrchat_sink(options: VrchatOptions, *, clock: Clock) -> Sink:
-    """Return the sender to VRChat."""
+async def vrchat_sink(options: VrchatOptions, *, clock: Clock) -> Sink:
+    """Return the sender to VRChat, which is looked for if it shall be."""
     from streamer.sinks.vrchat import VrchatSink
+    from streamer.vrchat_discovery import find_vrchat
 
-    return VrchatSink(
-        options.host,
-        options.port,
-        captions=options.captions,
-        height=options.height,
-        clock=clock,
-    )
+    host, port = options.host, options.port
+    if host == "auto":
+        host, port = await asyncio.to_thread(find_vrchat)
+    return VrchatSink(host, port, captions=options.captions, height=options.height, clock=clock)
 
 
 async def start_server(

@@ -56,7 +56,7 @@ async def replay(config: ReplayConfig, *, status: TextIO | None = None) -> dict[
                 )
             )
         if config.vrchat is not None:
-            sinks.append(vrchat_sink(config.vrchat, clock=_clock))
+            sinks.append(await vrchat_sink(config.vrchat, clock=_clock))
         url, viewers = None, None
         if config.server is not None:
             url, viewers = await start_server(

@@ -77,6 +77,28 @@ def test_vmc_options_arrive_at_live_and_replay() -> None:
         assert (told.mix, told.delay_ms, config.osc_in) == (Path("mix.toml"), 340.0, 9_100)
 
 
+def test_vrchat_options() -> None:
+    words = "live --vrchat 127.0.0.1:9000 --vrchat-captions --vrchat-trackers 1.75"
+    vrchat = live_config(parse(words.split())).vrchat
+    assert vrchat is not None
+    assert (vrchat.host, vrchat.port, vrchat.captions, vrchat.height) == (
+        "127.0.0.1",
+        9_000,
+        True,
+        1.75,
+    )
+    found = live_config(parse(["live", "--vrchat", "auto"])).vrchat
+    assert found is not None
+    assert found.host == "auto"
+    for words, said in (
+        ("--vrchat-captions", "need --vrchat"),
+        ("--vrchat 127.0.0.1:9000 --vrchat-trackers 17", "height in metres"),
+        ("--vrchat 9000", "--vrchat 9000: expected HOST:PORT"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            live_config(parse(["live", *words.split()]))
+
+
 def test_the_other_commands() -> None:
     render = render_config(parse(["render", "a.wav", "-o", "a.npz", "--output=b.jsonl"]))
     assert render.output == (Path("a.npz"), Path("b.jsonl"))

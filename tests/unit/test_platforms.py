@@ -18,7 +18,7 @@ from tests.support import require
 ROOT = Path(__file__).resolve().parents[2]
 PLATFORMS = ("x86_64-pc-windows-msvc", "aarch64-apple-darwin")
 PYTHONS = ("3.11", "3.12", "3.13")
-RUN_TIME_EXTRAS = ("mic", "asr", "serve", "video")
+RUN_TIME_EXTRAS = ("mic", "asr", "serve", "vrchat", "video")
 OLDEST_MACOS = "14.0"  # of onnxruntime's wheels
 NO_NETWORK = re.compile(r"dns error|client error \(Connect\)|timed out|Failed to fetch")
 
