@@ -16,7 +16,6 @@ from streamer.asr.hearing import Decoder, Hearing
 from streamer.asr.pipe import Audio, Failed, Heard, Ready, answer_line, read_message
 
 _NICE = 10
-_AUTOGROUP = Path("/proc/self/autogroup")
 
 
 def make_decoder(kind: str, folder: Path) -> Decoder:
@@ -63,10 +62,9 @@ def _yield_to_others() -> None:
     if sys.platform == "win32":
         return
     with contextlib.suppress(OSError):
+        # Desktop Linux weighs whole sessions alike, and we have one of our own. Lowering that
+        # weight too was tried: beside a busy program it left hardly any words (docs/words.md).
         os.nice(_NICE)
-    # Desktop Linux weighs whole sessions against each other, and we have one of our own.
-    with contextlib.suppress(OSError):
-        _AUTOGROUP.write_text(str(_NICE), "ascii")
 
 
 def serve(hearing: Hearing, questions: BinaryIO, answers: BinaryIO) -> None:
