@@ -249,6 +249,8 @@ test("a graph that is not the manifest's is refused", async () => {
   expect(() => new StepRunner(spec, session, () => ({ data: null }))).toThrow(/the graph lacks it/);
   expect(() => readManifest({ format: 2 })).toThrow(ArtifactError);
   expect(() => readManifest({ format: 1, frames_per_step: 1, fps: [15, 1] })).toThrow(ArtifactError);
+  const listed = { format: 1, frames_per_step: 1, name: "old", words: { kind: "listed" } };
+  expect(() => readManifest(listed)).toThrow(/words of kind listed/);
 });
 
 test.skipIf(!golden.default || !defaultModel())("the default model's frames are Python's", async () => {

@@ -16,6 +16,8 @@ export interface TensorSpec {
 
 /** Hashed words: `slots` n-gram ids in [1, buckets) per word, 0 for none. */
 export interface WordSpec {
+  /** `hashed`, which manifests that say nothing mean; this engine knows no other. */
+  kind?: string;
   buckets: number;
   slots: number;
 }
@@ -69,6 +71,9 @@ export function readManifest(json: unknown): ModelSpec {
   }
   if (data.frames_per_step !== 1) {
     throw new ArtifactError(`model ${data.name}: ${data.frames_per_step} frames a step; this engine runs 1`);
+  }
+  if ((data.words?.kind ?? "hashed") !== "hashed") {
+    throw new ArtifactError(`model ${data.name}: words of kind ${data.words.kind}; this engine hashes them`);
   }
   let spec: ModelSpec;
   try {
