@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class TorchBackend:
         self._cuda = device == "cuda"
         try:
             program = torch.export.load(path)
-        except (RuntimeError, ValueError, KeyError, OSError) as error:
+        except (RuntimeError, ValueError, KeyError, OSError, BadZipFile) as error:
             raise ArtifactError(
                 f"{path}: torch {torch.__version__} cannot load it ({_line(error)}); "
                 "export the model again with this version"
