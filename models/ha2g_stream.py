@@ -50,7 +50,18 @@ class StreamConfig:
     lookaheads: tuple[int, ...] = LOOKAHEADS
 
 
-PRESETS: Mapping[str, StreamConfig] = {"small": StreamConfig()}
+PRESETS: Mapping[str, StreamConfig] = {
+    "small": StreamConfig(),
+    # the published network's sizes (ha2g.md 2), for TED Expressive or upper_body
+    "full": StreamConfig(
+        window=1024,
+        mels=128,
+        channels=(32, 64, 128, 256),
+        blocks=(3, 4, 6, 3),
+        hidden=(300,) * 6,
+        layers=(4,) * 6,
+    ),
+}
 
 
 class AudioEncoder(nn.Module):

@@ -35,6 +35,7 @@ def speechlike(spec: ModelSpec, steps: int, seed: int) -> list[Tensors]:
             "word": word,
             "word_info": np.array(info, np.float32),
             "lookahead": lookahead,
+            "hop": np.array([(1067, 1066, 1067)[step % 3]], np.int32),
             "style": style,
             "seed": np.array([seed % 30_000 + 1, 11, 29_999], np.float32),
         }

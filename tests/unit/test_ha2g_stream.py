@@ -120,3 +120,31 @@ def test_small_preset_fits_its_budget():
     text = sum(w.numel() for w in network.text.weights)
     grus = sum(p.numel() for part in network.levels for p in part.gru.parameters())
     assert counted[0] + front + text + grus <= 8_000_000
+
+
+def test_full_preset_has_the_published_widths_and_both_forms_agree():
+    """Ha2g.md 2.1, 2.3: channels 32 to 256 over 16 blocks, 4 x 300 GRUs for each of 6 levels."""
+    torch.manual_seed(0)
+    network = Ha2gStream(
+        PRESETS["full"], load_skeleton("ted_expressive"), torch.randn(9, 12)
+    ).eval()
+    shapes = network.state_shapes()
+    assert sum(name.startswith("layer") and "conv" in name for name in shapes) == 32
+    assert sum(shape == (300,) for name, shape in shapes.items() if name[:3] == "gru") == 24
+    assert sum(int(np.prod(shape)) for shape in shapes.values()) == 264_147
+    generator = torch.Generator().manual_seed(1)
+    windows = torch.randn(4, COLUMNS, 1024, generator=generator) * 0.1
+    style, seed = torch.tensor([[0.2, 0.5, 0.3]]), torch.tensor([[7.0, 8.0, 9.0]])
+    word, info = torch.zeros(1, 4, 12, dtype=torch.int32), torch.zeros(1, 4, 3)
+    ahead = torch.tensor([[2]], dtype=torch.int32)
+    with torch.no_grad():
+        image, level = network.features(windows)
+        codes = network.codes[draw(network.dice, 4, seed[0].numpy())]
+        poses, _ = network(image[None], level[None], word, info, ahead, style, codes[None])
+        inputs = {"word": word[:, 0], "word_info": info[:, 0], "lookahead": ahead, "style": style}
+        inputs |= {"seed": seed, "audio": windows[:1]}
+        state = network.fresh_state({n: torch.zeros(1, *s) for n, s in shapes.items()}, inputs)
+        for m in range(4):
+            outputs, state = network.step({**inputs, "audio": windows[m : m + 1]}, state)
+            got = (outputs["directions"] - network.mean).flatten()
+            torch.testing.assert_close(got, poses[-1][0, m], atol=1e-5, rtol=0)

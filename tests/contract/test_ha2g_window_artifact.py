@@ -1,0 +1,97 @@
+"""`ha2g_window` exported: the six laws, with the published network window by window beside it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from export.window import build_window, offline, verify_window, window_spec
+from models.ha2g import HA2G
+from models.ha2g_window import HA2GWindow
+from streamer.backends.onnxruntime import OnnxRuntimeBackend
+from streamer.errors import ArtifactError
+from streamer.spec import load_manifest
+from streamer.types import Tensors
+from tests.contract.laws import run, speechlike, verify_step_contract
+from tests.window_networks import narrow_ha2g
+
+STYLES = ("nobody", "ann", "bob")
+
+
+def built(folder: Path, network: HA2G) -> Path:
+    build_window(
+        network,
+        folder,
+        name="narrow",
+        styles=STYLES,
+        default_style="ann",
+        words={"<PAD>": 0, "<UNK>": 3, "we": 4, "really": 5},
+        texts={},
+        files={},
+        licence="none",
+        provenance={},
+        steps=6,
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def network() -> HA2G:
+    return narrow_ha2g()
+
+
+@pytest.fixture(scope="module")
+def artifact(network: HA2G, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(tmp_path_factory.mktemp("artifact") / "narrow", network)
+
+
+def drawn(network: HA2G, seed: np.ndarray) -> np.ndarray:
+    """Return the noise that a session of a seed keeps."""
+    window = HA2GWindow(network)
+    zeros = {n: torch.zeros(1, *s) for n, s in window.state_shapes().items()}
+    return window.fresh_state(zeros, {"seed": torch.tensor(seed)[None]})["noise"][0].numpy()
+
+
+def test_exported_step_keeps_every_law(network: HA2G, artifact: Path):
+    def beside(inputs: Sequence[Tensors]) -> Tensors:
+        directions, voice = offline(network, drawn(network, inputs[0]["seed"]), inputs)
+        return {"directions": directions, "voice": voice}
+
+    # 1e-4: decibels down to -80 go through float32 products; measured below 1e-5
+    verify_step_contract(lambda: OnnxRuntimeBackend(artifact), beside, steps=40, atol=1e-4, slots=3)
+
+
+def test_sessions_of_other_seeds_speakers_and_words_move_differently(artifact: Path):
+    backend = OnnxRuntimeBackend(artifact)
+    inputs = speechlike(backend.spec, 8, seed=1)
+    base, _ = run(backend, inputs)
+    for name, value in (
+        ("seed", np.array([5, 6, 7], np.float32)),
+        ("style", np.array([0, 0, 1], np.float32)),
+        ("lookahead", np.array([(int(inputs[0]["lookahead"][0]) + 2) % 6], np.int32)),
+    ):
+        other, _ = run(backend, [{**x, name: value} for x in inputs])
+        assert np.abs(other["directions"] - base["directions"]).max() > 1e-5, name
+    word = {"word": np.array([4], np.int32), "word_info": np.array([1, 0, 1], np.float32)}
+    spoken, _ = run(backend, [{**x, **word} if i == 3 else x for i, x in enumerate(inputs)])
+    np.testing.assert_array_equal(spoken["directions"][:3], base["directions"][:3])
+    assert np.abs(spoken["directions"][3:] - base["directions"][3:]).max() > 1e-6
+
+
+def test_the_face_of_ted_expressive_keeps_its_published_column(tmp_path: Path):
+    network = narrow_ha2g("ted_expressive")
+    assert network.config.shifted_vectors == 5
+    folder = built(tmp_path / "expressive", network)
+    parity = verify_window(
+        HA2GWindow(network).eval(), folder / "model.onnx", load_manifest(folder).spec, steps=40
+    )
+    assert parity.step_to_offline <= 1e-4
+
+
+def test_another_network_is_noticed(network: HA2G, artifact: Path):
+    other = HA2GWindow(narrow_ha2g(seed=1)).eval()
+    spec = window_spec(other, name="other", styles=STYLES, default_style="ann")
+    with pytest.raises(ArtifactError, match="differs from the offline network"):
+        verify_window(other, artifact / "model.onnx", spec, steps=5)
