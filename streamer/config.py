@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from streamer.asr.policy import Policy
 from streamer.errors import ConfigError, UsageError
+from streamer.windowing import DEFAULT_SEED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +25,7 @@ class ModelConfig:
     backend: str
     lookahead: int | None = None
     style: Mapping[str, float] | None = None
-    seed: int = 0
+    seed: int = DEFAULT_SEED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

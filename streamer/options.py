@@ -29,6 +29,7 @@ from streamer.config import (
     parse_style,
 )
 from streamer.errors import UsageError
+from streamer.windowing import DEFAULT_SEED
 
 
 def _model(told: argparse.Namespace) -> ModelConfig:
@@ -390,7 +391,11 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         "--style", type=parse_style, metavar="NAME|A=X,B=Y", help="calm, or calm=0.3,big=0.7"
     )
     parser.add_argument(
-        "--seed", type=parse_count, default=0, metavar="N", help="same voice and seed, same motion"
+        "--seed",
+        type=parse_count,
+        default=DEFAULT_SEED,
+        metavar="N",
+        help="same voice and seed, same motion",
     )
 
 

@@ -40,8 +40,7 @@ async def render(config: RenderConfig, *, status: TextIO | None = None) -> dict[
         opened = list[Session]()
         avatar = None if config.avatar is None else read_avatar(config.avatar)
         sinks = [
-            open_recording(path, lambda: opened[0].hello(), avatar=avatar)
-            for path in config.output
+            open_recording(path, lambda: opened[0].hello(), avatar=avatar) for path in config.output
         ]
         source = open_source(config.source, clock=_clock, realtime=False)
         stack.push_async_callback(source.aclose)

@@ -18,7 +18,7 @@ from streamer.outbox import Item, Outbox
 from streamer.postprocess import MakeRetarget, PostProcessor
 from streamer.steploop import StepLoop, StepResult
 from streamer.types import AudioChunk, Event, Hello, Latency, SkeletonFrame, WordEvent
-from streamer.windowing import Windower, style_mixture
+from streamer.windowing import DEFAULT_SEED, Windower, style_mixture
 from streamer.wire import word_event
 
 MOST_BACKLOG_S = 1.0
@@ -40,7 +40,7 @@ class SessionOptions:
     name: str = "local"
     lookahead: int | None = None
     style: Mapping[str, float] | None = None
-    seed: int = 0
+    seed: int = DEFAULT_SEED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

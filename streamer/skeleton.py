@@ -40,6 +40,12 @@ class Skeleton:
     levels: tuple[tuple[int, ...], ...]
     source: str = ""
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Skeleton) and self.to_json() == other.to_json()
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.bones))
+
     @property
     def vectors(self) -> int:
         """The number D of vectors of a pose."""

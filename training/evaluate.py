@@ -25,7 +25,7 @@ from export.parity import draw
 from models.dice import Dice
 from streamer.errors import InputError, UsageError
 from streamer.skeleton import load_skeleton
-from streamer.windowing import gesture_seed
+from streamer.windowing import DEFAULT_SEED, gesture_seed
 from training.clips import Library, load_library
 from training.listening import Heard, listen
 from training.measures import voiced_frames
@@ -180,7 +180,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--model", help="artifact name or folder; default: the shipped one")
     parser.add_argument("--via", choices=("live", "render"), default="live")
     parser.add_argument("--lookahead", type=int, choices=LOOKAHEADS, default=2)
-    parser.add_argument("--seed", type=int, default=0, help="of the gesture codes")
+    parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help="of the gesture codes")
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
     parser.add_argument("--speech", nargs="*", help="sets to use; default: all at hand")
     parser.add_argument("--out", type=Path, required=True, help="folder for sound and recordings")

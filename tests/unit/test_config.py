@@ -27,7 +27,7 @@ def test_defaults_of_live() -> None:
     assert config.server is not None
     assert (config.server.bind, config.server.port) == ("127.0.0.1", 8765)
     assert (config.model.model, config.model.backend) == ("ha2g-stream-small", "auto")
-    assert (config.model.lookahead, config.model.style, config.model.seed) == (None, None, 0)
+    assert (config.model.lookahead, config.model.style, config.model.seed) == (None, None, 18)
 
 
 def test_every_option_of_live_arrives() -> None:

@@ -38,6 +38,13 @@ def test_round_trip(artifact: Path):
     assert manifest.spec.default_style == spec.default_style
 
 
+def test_two_loads_of_one_artifact_are_equal(artifact: Path):
+    """A back end may only take over from one that runs the same model."""
+    assert load_manifest(artifact).spec == load_manifest(artifact).spec
+    damage(artifact, fps=[30, 1])
+    assert load_manifest(artifact).spec != tiny_spec()
+
+
 def test_the_digest_covers_every_file(artifact: Path):
     before = load_manifest(artifact).digest
     (artifact / "model.onnx").write_bytes(b"other")

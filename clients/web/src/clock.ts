@@ -67,6 +67,8 @@ export class StreamClock {
     this.target = delays[0]!;
     const late = delays[Math.floor(0.9 * (delays.length - 1))]! - this.target;
     this.wanted = Math.min(late, MAX_MARGIN_S);
+    // After a long pause the old arrivals are gone at once: slewing would take minutes.
+    if (Math.abs(this.target - this.offset) > JUMP_S) this.offset = this.target;
   }
 
   /** Stream time of playback at local time `at`, `behind` seconds after the newest frame. */

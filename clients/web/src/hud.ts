@@ -12,6 +12,7 @@ const TITLES: Record<VoiceState | Exclude<Link, "open">, string> = {
 };
 const TOAST_MS = 6000;
 const CAPTION_MS = 3000;
+const CAPTION_YIELD_MS = 6000;
 const CAPTION_WORDS = 9;
 
 function element<T extends HTMLElement = HTMLElement>(id: string): T {
@@ -23,6 +24,8 @@ export class Hud {
   private readonly values = new Map<string, HTMLElement>();
   private words: { start: number; text: string; final: boolean }[] = [];
   private captionTimer = 0;
+  /** Until then (ms) whole captions are shown, which hold the words already. */
+  private captioned = 0;
 
   /** wired: the stream comes over a wire, whose latency is shown too. */
   constructor(wired: boolean) {
@@ -73,6 +76,7 @@ export class Hud {
 
   /** Show a word; a revision replaces the word that began at the same sample. */
   word(text: string, start: number, final: boolean): void {
+    if (performance.now() < this.captioned) return;
     this.words = this.words.filter((word) => word.start < start);
     this.words.push({ start, text, final });
     this.words = this.words.slice(-CAPTION_WORDS);
@@ -90,6 +94,7 @@ export class Hud {
 
   /** Show a whole line. */
   caption(text: string): void {
+    this.captioned = performance.now() + CAPTION_YIELD_MS;
     const caption = element("caption");
     caption.textContent = text;
     this.showCaption(caption);
