@@ -166,7 +166,7 @@ def _export_traced(module: StepModule, spec: ModelSpec, path: Path) -> None:
             output_names=outputs,
             dynamic_axes={name: {0: "slots"} for name in (*names, *outputs)},
         )
-    model = onnx.load(path)
+    model = cast(onnx.ModelProto, cast(Any, onnx).load(path))
     if bad := sorted({node.op_type for node in model.graph.node} & (FORBIDDEN - {"GRU"})):
         raise ArtifactError(f"{path.name}: nodes {', '.join(bad)} must be written out")
     shapes = {t.name: t.shape for t in spec.outputs}

@@ -88,7 +88,9 @@ async def test_events_reach_every_viewer_in_order_and_nothing_is_compressed(tmp_
         async with viewer(url) as (one, _), viewer(url, BINARY_SUBPROTOCOL) as (other, _):
             assert one.protocol.extensions == []
             for i in range(50):
-                await server.sink.event(Event(kind="caption", sample=i, data={"text": str(i)}))
+                await server.sink.event(
+                    Event(kind="caption", sample=i, data={"text": str(i), "final": True})
+                )
             for ws in (one, other):
                 got = [await read(ws) for _ in range(50)]
                 assert [m["text"] for m in got] == [str(i) for i in range(50)]
