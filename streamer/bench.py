@@ -114,6 +114,8 @@ def _choices(config: BenchConfig, folder: Path, say: Callable[[str], None]) -> l
             continue
         if choice.name != name:
             say(f"{choice.name}: {choice.reason}")
+            # what `auto` tried is loaded already; loading is to be measured too
+            choice = choose_backend(choice.name, folder, threads=config.threads, slots=slots)
         if choice.name not in [c.name for c in choices]:
             choices.append(choice)
     return choices
