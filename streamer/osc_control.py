@@ -10,7 +10,8 @@ from pythonosc.osc_packet import OscPacket
 from pythonosc.osc_packet import ParseError as PacketError
 
 from streamer.comfort_settings import LIMITS
-from streamer.errors import GestureError, InputError, UsageError
+from streamer.errors import GestureError, InputError
+from streamer.udp import listen_on_loopback
 
 _log = logging.getLogger(__name__)
 
@@ -70,18 +71,8 @@ class OscControl(asyncio.DatagramProtocol):
 
     async def listen(self, port: int) -> int:
         """Listen on 127.0.0.1; return the port. Raises `UsageError` for one in use."""
-        loop = asyncio.get_running_loop()
-        try:
-            transport, _ = await loop.create_datagram_endpoint(
-                lambda: self, local_addr=("127.0.0.1", port)
-            )
-        except OSError as error:
-            raise UsageError(
-                f"--osc-in {port}: the UDP port cannot be used ({error.strerror}); "
-                "end the other program or take another port"
-            ) from error
-        self._transport = transport
-        return int(transport.get_extra_info("sockname")[1])
+        self._transport, bound = await listen_on_loopback(f"--osc-in {port}", port, self)
+        return bound
 
     def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
         """Take one datagram."""

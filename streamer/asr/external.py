@@ -20,8 +20,9 @@ from pythonosc.osc_packet import ParseError as PacketError
 
 from streamer.asr.hypothesis import spread
 from streamer.clock import SAMPLE_RATE
-from streamer.errors import InputError, UsageError
+from streamer.errors import InputError
 from streamer.types import WordEvent
+from streamer.udp import listen_on_loopback
 
 _log = logging.getLogger(__name__)
 
@@ -144,18 +145,8 @@ class OscWords(asyncio.DatagramProtocol):
 
     async def listen(self, port: int) -> int:
         """Listen on 127.0.0.1; return the port. Raises `UsageError` for one in use."""
-        loop = asyncio.get_running_loop()
-        try:
-            transport, _ = await loop.create_datagram_endpoint(
-                lambda: self, local_addr=("127.0.0.1", port)
-            )
-        except OSError as error:
-            raise UsageError(
-                f"--asr external:{port}: the UDP port cannot be used ({error.strerror}); "
-                "end the other program or take another port"
-            ) from error
-        self._transport = transport
-        return int(transport.get_extra_info("sockname")[1])
+        self._transport, bound = await listen_on_loopback(f"--asr external:{port}", port, self)
+        return bound
 
     def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
         """Take one datagram."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import socket
 import time
 
 from streamer.avatar import Avatar
@@ -14,6 +13,7 @@ from streamer.rotation import aligned_all
 from streamer.sinks.base import Policy
 from streamer.sinks.vmc_encoding import NO_BLENDS, Bundling, Role, VmcEncoder, VmcRig, encode_vmc
 from streamer.types import Event, Float32, SkeletonFrame
+from streamer.udp import connect
 from streamer.vmc_input import DEFAULT_WEIGHTS, VmcInput, Weights, mixed
 
 __all__ = ["VmcSink", "encode_vmc", "parse_target"]
@@ -73,7 +73,7 @@ class VmcSink:
         self._upstream = upstream
         self._weights = weights
         self.set_avatar(avatar)
-        self._socket = _connected(host, port)
+        self._socket = connect("--vmc", host, port)
         self._poses = PoseInterpolator()
         self._playout = PlayoutClock(delay_s=frame_s)
         self._shown: Float32 | None = None
@@ -180,22 +180,3 @@ class VmcSink:
         if self.unsent == 0:
             _log.warning("%s: nobody receives (%s); sending goes on", self.name, error)
         self.unsent += 1
-
-
-def _connected(host: str, port: int) -> socket.socket:
-    """Return a UDP socket to a receiver, which need not be there yet."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-        family, kind, protocol, _, address = found[0]
-        udp = socket.socket(family, kind, protocol)
-        try:
-            udp.setblocking(False)
-            # Connected, so that a receiver's absence is reported and can be counted.
-            udp.connect(address)
-        except OSError:
-            udp.close()
-            raise
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UsageError(f"--vmc {host}:{port}: {reason}; check the host") from error
-    return udp

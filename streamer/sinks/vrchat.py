@@ -2,16 +2,15 @@
 
 import asyncio
 import logging
-import socket
 import time
 from typing import Final
 
 from streamer.clock import Clock
-from streamer.errors import UsageError
 from streamer.sinks.base import Policy
 from streamer.sinks.chatbox import Captions
 from streamer.sinks.vrchat_encoding import ParameterEncoder, active, chatbox, parameters, trackers
 from streamer.types import Event, SkeletonFrame
+from streamer.udp import connect
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +45,7 @@ class VrchatSink:
         self._last = self._all = float("-inf")
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
-        self._socket = _connected(host, port)
+        self._socket = connect("--vrchat", host, port)
         self.unsent = 0
         """Datagrams that the system did not take, or that found nobody listening."""
 
@@ -119,19 +118,3 @@ class VrchatSink:
         if self.unsent == 0:
             _log.warning("%s: nobody receives (%s); sending goes on", self.name, error)
         self.unsent += 1
-
-
-def _connected(host: str, port: int) -> socket.socket:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-        family, kind, protocol, _, address = found[0]
-        udp = socket.socket(family, kind, protocol)
-        try:
-            udp.setblocking(False)
-            udp.connect(address)
-        except OSError:
-            udp.close()
-            raise
-    except OSError as error:
-        raise UsageError(f"--vrchat {host}:{port}: {error.strerror or error}; check it") from error
-    return udp
