@@ -11,11 +11,12 @@ from streamer.backends.base import MakeBackend, StepBackend
 from streamer.clock import SAMPLE_RATE, Clock
 from streamer.durations import Durations
 from streamer.metrics import Metrics, NoMetrics
-from streamer.postprocess import MakeRetarget, unit, unit_rest
+from streamer.postprocess import MakeRetarget, unit_rest
 from streamer.session import Session, SessionOptions
 from streamer.spec import ModelSpec
 from streamer.steploop import StepLoop
 from streamer.types import AudioChunk, Float32, StepInputs
+from streamer.vectors import unit
 from streamer.windowing import Windower, style_mixture
 
 _WARM_UP_S = 2
@@ -85,6 +86,12 @@ class Engine:
         )
         self._sessions.add(session)
         return session
+
+    def take_over(self, session: Session, other: "Engine") -> None:
+        """Run another engine's session from now on; raises `UsageError` as `Session.move` does."""
+        session.move(self._steps)
+        other._sessions.discard(session)
+        self._sessions.add(session)
 
     async def aclose(self) -> None:
         """Close every session and stop the inference thread."""

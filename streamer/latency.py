@@ -25,13 +25,17 @@ class LatencyMeter:
     def __init__(
         self, spec: ModelSpec, *, lookahead: int, steps: Durations, metrics: Metrics
     ) -> None:
+        self._metrics = metrics
+        self.follow(spec, lookahead=lookahead, steps=steps)
+        self.wire_times = Durations()
+        self.misses = 0
+
+    def follow(self, spec: ModelSpec, *, lookahead: int, steps: Durations) -> None:
+        """Go on with another model; what was counted stays."""
         self._frame_s = 1 / float(spec.fps)
         self._frames = lookahead + spec.frames_per_step
         self._steps = steps
-        self._metrics = metrics
         self._every = round(_EVENT_S * float(spec.fps))
-        self.wire_times = Durations()
-        self.misses = 0
 
     def note(self, seconds: float, sample: int) -> Event | None:
         """Take the delay of the frame at `sample`; return a `latency` event now and then."""

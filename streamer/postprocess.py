@@ -101,6 +101,11 @@ class PostProcessor:
         self._settling = False
         self._heard_quiet = False
 
+    def follow(self, other: "PostProcessor") -> None:
+        """Take over from another one of the same vectors: its pose and what the voice does."""
+        self._shown = self._raw = other._shown
+        self._voice.state = other._voice.state
+
     def settle(self) -> None:
         """Let the pose come to rest, and stay there until the voice begins anew."""
         self._settling = True

@@ -10,7 +10,7 @@ import numpy as np
 from streamer import __version__
 from streamer.clock import SAMPLE_RATE, Clock
 from streamer.durations import Durations
-from streamer.errors import InputError, SessionClosed
+from streamer.errors import InputError, SessionClosed, UsageError
 from streamer.humanoid import BONES, PARENTS, REST_OFFSETS
 from streamer.latency import LatencyMeter
 from streamer.metrics import Metrics
@@ -91,6 +91,7 @@ class Session:
             spec, lookahead=self.lookahead, steps=steps.steps, metrics=metrics
         )
         self._windower = Windower(spec, lookahead=self.lookahead, style=style, seed=options.seed)
+        self._make_retarget = retarget
         self._post = PostProcessor(
             spec.skeleton, fps=fps, rest=steps.rest, retarget=retarget(spec.skeleton, fps)
         )
@@ -104,6 +105,8 @@ class Session:
         self._failure: BaseException | None = None
         self._frames = self._skipped = self._resets = self._words = 0
         self._spoilt = False
+        self._afresh = False
+        self._next_index = 0
         self._lane = steps.open(self)
 
     @property
@@ -178,6 +181,44 @@ class Session:
         self._windower.forget()
         self._steps.change(self._lane, self._windower.silenced)
         self._post.settle()
+
+    def move(self, steps: StepLoop) -> None:
+        """Go on in another engine, with a fresh state, from the next audio on.
+
+        Samples, counts and what waits for the consumer stay; the pose is blended
+        over within 300 ms. The look-ahead and the style stay where that model has
+        them. Raises `UsageError` for a model of another frame rate and for an
+        engine without a free slot; then nothing has changed.
+        """
+        self._check_open()
+        old, spec = self.spec, steps.spec
+        if spec.fps != old.fps:
+            raise UsageError(
+                f"model {spec.name} makes {float(spec.fps):g} frames a second, this stream has "
+                f"{float(old.fps):g}; start anew with --model {spec.name}"
+            )
+        lookahead = self.lookahead if self.lookahead in spec.lookaheads else spec.default_lookahead
+        wanted = self.options.style or {}
+        style = style_mixture(spec, wanted if set(wanted) <= set(spec.styles) else None)
+        windower = Windower(spec, lookahead=lookahead, style=style, seed=self.options.seed)
+        windower.begin_at(self.position)
+        windower.filled = self._windower.filled
+        lane = steps.open(self)
+        self._skipped += self._under_way
+        self._under_way = 0
+        self._steps.close(self._lane)
+        post = PostProcessor(
+            spec.skeleton,
+            fps=float(spec.fps),
+            rest=steps.rest,
+            retarget=self._make_retarget(spec.skeleton, float(spec.fps)),
+        )
+        if spec.skeleton.vector_names == old.skeleton.vector_names:
+            post.follow(self._post)
+        self._steps, self._lane, self._windower, self._post = steps, lane, windower, post
+        self.spec, self.lookahead = spec, lookahead
+        self._meter.follow(spec, lookahead=lookahead, steps=steps.steps)
+        self._reset("model", model=spec.name)
 
     async def finish(self) -> None:
         """Say that the audio has ended; iteration ends after its last frame.
@@ -264,7 +305,8 @@ class Session:
             self._outbox.put(word_event(result.window.word))
         if result.fresh and not result.window.start and not self._spoilt:
             self._reset("backend")
-        if result.window.step >= self.lookahead:
+        self._afresh |= result.fresh
+        if result.window.step - self.lookahead >= self._next_index:
             self._emit(result)
         if not result.finite:
             self._reset("not_finite")
@@ -301,7 +343,9 @@ class Session:
 
     def _emit(self, result: StepResult) -> None:
         index = result.window.step - self.lookahead
-        reset = result.fresh and self._frames > 0
+        reset = self._afresh and self._frames > 0
+        self._afresh = False
+        self._next_index = index + 1
         posed = self._post(result.directions, result.voice, reset=reset)
         now = self._clock()
         sample = self._frame_clock.start(index)
@@ -324,7 +368,7 @@ class Session:
         if measured is not None:
             self._outbox.put(measured)
 
-    def _reset(self, reason: str, **data: int) -> None:
+    def _reset(self, reason: str, **data: int | str) -> None:
         self._resets += 1
         self._outbox.put(
             Event(kind="reset", sample=self._windower.position, data={"reason": reason, **data})

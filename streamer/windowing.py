@@ -74,8 +74,7 @@ class Windower:
         self.filled += chunk.filled
         gap = chunk.start - self._end
         if gap > LONGEST_GAP:
-            self._step = self._clock.frame_of(chunk.start)
-            self._set_position(chunk.start)
+            self.begin_at(chunk.start)
             self.restart()
             self.jumps += 1
         elif gap > 0:
@@ -84,6 +83,11 @@ class Windower:
         late = max(self._end - chunk.start, 0)
         self._append(chunk.samples[late:], chunk.end, chunk.captured_at, windows)
         return windows
+
+    def begin_at(self, sample: int) -> None:
+        """Go on from a sample as if all before it were silence; the step it is in comes next."""
+        self._step = self._clock.frame_of(sample)
+        self._set_position(sample)
 
     def push_word(self, word: WordEvent, arrival: int | None = None) -> bool:
         """Add a word that arrives at a session sample; False if it is of no use."""

@@ -1,5 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -8,8 +10,9 @@ import pytest
 from streamer.engine import Engine
 from streamer.errors import InputError, SessionClosed, UsageError
 from streamer.session import Session, SessionOptions
+from streamer.spec import ModelSpec
 from streamer.types import AudioChunk, Event, SkeletonFrame, StepInputs, WordEvent
-from tests.fakes import ManualClock, NumpyBackend, Unturned, chunks, voice
+from tests.fakes import ManualClock, NumpyBackend, Unturned, chunks, tiny_spec, voice
 
 
 @pytest.fixture
@@ -221,3 +224,62 @@ async def test_hello_names_everything(engine: Engine) -> None:
     assert (hello.fps, hello.lookahead) == (15.0, 4)
     assert hello.latency.algorithmic_ms == pytest.approx(5 * 1000 / 15)
     assert len(hello.directions) == session.spec.skeleton.vectors
+
+
+class Bold(NumpyBackend):
+    """The same network under another name, with other motion."""
+
+    def __init__(self, fps: int = 15) -> None:
+        super().__init__(seed=8)
+        self._fps = Fraction(fps)
+
+    @property
+    def spec(self) -> ModelSpec:
+        return replace(tiny_spec("bold"), fps=self._fps)
+
+
+async def test_a_session_moves_to_another_model() -> None:
+    """Its samples go on, its pose is blended over, and no frame comes twice."""
+    old, new = (Engine(make, retarget=Unturned) for make in (NumpyBackend, Bold))
+    session = old.open_session(SessionOptions(lookahead=2, style={"big": 1.0}))
+    collecting = asyncio.create_task(collect(session))
+    samples = voice(4.0)
+    for chunk in chunks(samples[:32_100]):
+        await session.feed_audio(chunk)
+    new.take_over(session, old)
+    assert (old.free_slots, new.free_slots) == (1, 0)
+    await old.aclose()  # nothing of it is needed any more
+    for chunk in chunks(samples[32_100:], start=32_100):
+        await session.feed_audio(chunk)
+    await session.finish()
+    frames, events = await collecting
+    indices = [f.index for f in frames]
+    assert all(b > a for a, b in pairwise(indices))
+    assert indices[-1] == 59
+    assert len(frames) + session.stats().skipped >= 60 - 2  # its look-ahead was under way
+    moved = next(i for i, f in enumerate(frames) if f.reset)
+    assert frames[moved].index >= 28
+    reasons = [e.data for e in events if e.kind == "reset"]
+    assert reasons == [{"reason": "model", "model": "bold"}]
+    assert session.hello().model == "bold"
+    assert session.options.style == {"big": 1.0}
+    steps = [
+        np.degrees(np.arccos(np.clip((a.directions * b.directions).sum(-1), -1, 1))).max()
+        for a, b in pairwise(frames[moved - 1 : moved + 2])
+    ]
+    assert steps[0] < 45, "the pose is blended over, not cut"
+    await new.aclose()
+
+
+async def test_a_model_of_another_beat_is_refused_and_nothing_changes() -> None:
+    old = Engine(NumpyBackend, retarget=Unturned)
+    new = Engine(lambda: Bold(fps=30), retarget=Unturned)
+    session = old.open_session(SessionOptions(lookahead=0))
+    with pytest.raises(UsageError, match="30 frames a second, this stream has 15"):
+        new.take_over(session, old)
+    frames, events = await play(session, voice(1.0))
+    assert [f.index for f in frames] == list(range(15))
+    assert not [e for e in events if e.kind == "reset"]
+    assert new.free_slots == 1
+    for engine in (old, new):
+        await engine.aclose()
