@@ -7,17 +7,18 @@ from typing import Protocol
 import numpy as np
 
 from streamer.humanoid import BONE_INDEX, PARENTS, REST_OFFSETS
+from streamer.settling import Settling
 from streamer.skeleton import Skeleton
 from streamer.types import Float32, VoiceState
+from streamer.vectors import blend, ease, unit
 
 BLEND_S = 0.3
 """How long a reset pose takes from the last pose to the new stream's."""
-SETTLE_S = 0.5
-"""How long an interrupted pose takes to rest."""
+SILENT_S = 0.5
+"""How long an interrupt lasts at least, if the voice simply goes on."""
 IDLE_S = 2.0
 """How much quiet turns listening into idle."""
 
-_CONFIDENT = 0.3
 _SPEAKING, _QUIET = 0.6, 0.4
 
 
@@ -92,13 +93,16 @@ class PostProcessor:
         self._anchor = _anchor(skeleton)
         self._voice = VoiceTracker(fps)
         self._blend_frames = max(round(BLEND_S * fps), 1)
-        self._settle_frames = max(round(SETTLE_S * fps), 1)
-        self._shown = rest
+        self._silent_frames = max(round(SILENT_S * fps), 1)
+        self._fps = fps
+        self._before = self._shown = rest
         self._raw = rest
         self._blend_from = rest
         self._blend_left = 0
-        self._settled = 0.0
-        self._settling = False
+        self._settling: Settling | None = None
+        self._settled_frames = 0
+        self._settled = rest
+        self._leave_left = 0
         self._heard_quiet = False
 
     def follow(self, other: "PostProcessor") -> None:
@@ -107,8 +111,12 @@ class PostProcessor:
         self._voice.state = other._voice.state
 
     def settle(self) -> None:
-        """Let the pose come to rest, and stay there until the voice begins anew."""
-        self._settling = True
+        """Let the pose stop within 200 ms, then ease to rest, until the voice begins anew."""
+        if self._settling is None:
+            self._settling = Settling(
+                self._before, self._shown, self._rest, skeleton=self._skeleton, fps=self._fps
+            )
+            self._settled_frames = self._leave_left = 0
         self._heard_quiet = False
 
     def __call__(self, directions: Float32, voice: float, *, reset: bool) -> Posed:
@@ -125,21 +133,27 @@ class PostProcessor:
         pose = self._raw
         if self._blend_left:
             done = 1.0 - self._blend_left / (self._blend_frames + 1)
-            pose = blend(self._blend_from, pose, _ease(done))
+            pose = blend(self._blend_from, pose, ease(done))
             self._blend_left -= 1
-        pose = blend(pose, self._rest, _ease(self._rest_weight(state)))
-        self._shown = pose
+        pose = self._interrupted(pose, state)
+        self._before, self._shown = self._shown, pose
         return self._finish(pose, state)
 
-    def _rest_weight(self, state: VoiceState) -> float:
-        """Return how far the pose has settled, 0..1, in this frame."""
-        arrived = self._settled >= 1.0
+    def _interrupted(self, pose: Float32, state: VoiceState) -> Float32:
+        """Return the pose of an interrupt that lasts or has just ended, else the stream's."""
         self._heard_quiet |= state != "speaking"
-        if self._settling and state == "speaking" and (arrived or self._heard_quiet):
-            self._settling = False
-        step = 1 / self._settle_frames if self._settling else -1 / self._blend_frames
-        self._settled = min(max(self._settled + step, 0.0), 1.0)
-        return self._settled
+        enough = self._heard_quiet or self._settled_frames >= self._silent_frames
+        if self._settling is not None and state == "speaking" and enough:
+            self._settling, self._leave_left = None, self._blend_frames
+        if self._settling is not None:
+            self._settled_frames += 1
+            self._settled = self._settling()
+            return self._settled
+        if self._leave_left:
+            done = 1.0 - self._leave_left / (self._blend_frames + 1)
+            self._leave_left -= 1
+            return blend(self._settled, pose, ease(done))
+        return pose
 
     def _finish(self, pose: Float32, state: VoiceState) -> Posed:
         posing = self._retarget(pose)
@@ -153,38 +167,11 @@ class PostProcessor:
         )
 
 
-def blend(first: Float32, second: Float32, weight: float) -> Float32:
-    """Return unit vectors [..., 3] on the arc from `first` (0) to `second` (1).
-
-    Opposite vectors, between which no arc is the one, jump half-way.
-    """
-    if weight <= 0.0 or weight >= 1.0:
-        return first if weight <= 0.0 else second
-    angle = np.arccos(np.clip((first * second).sum(-1, keepdims=True), -1.0, 1.0))
-    mixed = np.sin((1.0 - weight) * angle) * first + np.sin(weight * angle) * second
-    straight = first + (second - first) * weight  # the arc of hardly different vectors
-    mixed = np.where(angle > 1e-3, mixed, straight)
-    return unit(mixed.astype(np.float32), first if weight < 0.5 else second, least=1e-3)
-
-
 def unit_rest(skeleton: Skeleton) -> Float32:
     """Return the mean pose [D, 3] of a skeleton as unit vectors."""
     up = np.zeros_like(skeleton.mean)
     up[:, 1] = skeleton.axes[1]
     return unit(skeleton.mean, up, least=1e-3)
-
-
-def unit(vectors: Float32, otherwise: Float32, least: float = _CONFIDENT) -> Float32:
-    """Return vectors of norm 1; those shorter than `least` or not finite are `otherwise`."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        norms = np.sqrt((vectors * vectors).sum(-1, keepdims=True))
-        good = np.isfinite(norms) & (norms >= least)
-        return np.where(good, vectors / np.where(good, norms, 1.0), otherwise).astype(np.float32)
-
-
-def _ease(weight: float) -> float:
-    """Return a weight that starts and ends at rest (smoothstep)."""
-    return weight * weight * (3.0 - 2.0 * weight)
 
 
 def _anchor(skeleton: Skeleton) -> Float32:

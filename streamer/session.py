@@ -172,10 +172,10 @@ class Session:
         return self._windower.push_word(word, arrival)
 
     def interrupt(self) -> None:
-        """Forget the words and the audio that no step has taken; come to rest in 0.5 s.
+        """Forget the words and the audio that no step has taken; stop within 200 ms, then rest.
 
-        Time goes on: what is forgotten is heard as silence. Rest lasts until
-        the voice begins anew.
+        Time goes on: what is forgotten is heard as silence. The hands stand
+        still, then ease home, until the voice begins anew. See `settling`.
         """
         self._check_open()
         self._windower.forget()

@@ -54,21 +54,19 @@ async def test_words_known_ahead_enter_with_their_own_audio() -> None:
     assert told == [(f"w{i}", 4_000 * i) for i in range(16)]
 
 
-async def test_an_interrupt_stops_the_gesture_within_200_ms_and_rests_in_600() -> None:
+async def test_an_interrupt_stops_the_gesture_within_200_ms_and_lets_it_rest() -> None:
     frames, events, rest = await speak(interrupt=True)
     told = [e.data["text"] for e in events if e.kind == "word"]
     assert told == [f"w{i}" for i in range(8)], "what lay ahead is forgotten"
     assert [f.index for f in frames] == list(range(60)), "time goes on"
     cut = 30 - 2  # the first pose that was not computed when it was cut off
-    away = angles(frames, rest)
-    path = away[cut - 1 :]
-    assert path[0] > 5, "it was gesturing"
-    # 3 frames are 200 ms: from then on every pose is nearer to rest than the one before
-    assert path[3] < path[0]
-    assert all(after <= before + 1e-3 for before, after in pairwise(path[3:]))
-    assert path[9] < 0.01 * path[0], "at rest after 600 ms"
-    # gracefully: no step takes more than a third of the way
-    poses = np.array([frame.directions for frame in frames])[cut - 1 : cut + 10]
-    steps = np.linalg.norm(np.diff(poses, axis=0), axis=-1).max(1)
-    whole = np.linalg.norm(poses[0] - rest, axis=-1).max()
-    assert steps.max() < whole / 3 + 0.05
+    poses = np.array([frame.directions for frame in frames])
+    steps = np.linalg.norm(np.diff(poses, axis=0), axis=-1).max(1)  # steps[i] leads to pose i + 1
+    assert steps[cut - 10 : cut - 1].max() > 0.1, "it was gesturing"
+    # two poses slow down; the third, shown before 200 ms have passed, stands still
+    assert steps[cut + 1] < 0.02
+    assert steps[cut + 1 :].max() < 0.1, "and from there it goes home slowly"
+    path = angles(frames, rest)[cut + 1 :]
+    assert path[0] > 5
+    assert all(after <= before + 1e-3 for before, after in pairwise(path))
+    assert path[-1] < 0.8 * path[0]

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from streamer.humanoid import BONES
-from streamer.postprocess import PostProcessor, VoiceTracker, blend, unit, unit_rest
+from streamer.postprocess import PostProcessor, VoiceTracker, unit_rest
 from streamer.skeleton import load_skeleton
+from streamer.vectors import blend, unit
 from tests.fakes import Unturned
 
 SKELETON = load_skeleton("upper_body")
@@ -62,20 +63,45 @@ def test_a_reset_is_reached_from_the_last_pose_within_300_ms() -> None:
     assert np.median(gone[3]) < 1.0
 
 
-def test_an_interrupted_pose_rests_within_half_a_second_until_the_voice_begins_anew() -> None:
+def interrupted(frames: int, *, quiet_after: int) -> tuple[PostProcessor, list[np.ndarray]]:
+    """Stop at pose 3 and go on for `frames`; the voice falls silent after `quiet_after`."""
     post = make()
-    target = pose(3)
-    post(target, 0.9, reset=False)
+    post(pose(3), 0.9, reset=True)
+    for _ in range(6):
+        post(pose(3), 0.9, reset=False)
     post.settle()
-    path = [post(target, 0.9 if i < 2 else 0.0, reset=False).directions for i in range(12)]
-    steps = [angles(a, b).max() for a, b in pairwise([target, *path])]
-    away = angles(target, REST).max()
-    assert max(steps) < 0.4 * away, "it must not jump"
-    np.testing.assert_allclose(path[8], REST, atol=1e-6)
+    voices = [0.9 if i < quiet_after else 0.0 for i in range(frames)]
+    return post, [post(pose(4), v, reset=False).directions for v in voices]
+
+
+def test_an_interrupted_pose_stays_then_rests_whatever_the_stream_does() -> None:
+    _, path = interrupted(200, quiet_after=2)
+    away = angles(pose(3), REST).max()
+    assert angles(path[2], pose(3)).max() < 0.02 * away, "it stood still and stays so"
+    assert max(angles(a, b).max() for a, b in pairwise(path)) < 0.1 * away
     np.testing.assert_allclose(path[-1], REST, atol=1e-6)
-    again = [post(target, 0.9, reset=False).directions for _ in range(6)]
-    np.testing.assert_allclose(again[-1], target, atol=1e-6)
-    assert angles(again[0], REST).max() < 0.4 * away
+
+
+def test_the_voice_ends_an_interrupt_when_it_begins_anew_or_goes_on_for_half_a_second() -> None:
+    post, path = interrupted(6, quiet_after=2)
+    again = [post(pose(4), 0.9, reset=False).directions for _ in range(6)]
+    np.testing.assert_allclose(again[-1], pose(4), atol=1e-6)
+    assert angles(path[-1], again[0]).max() < 0.4 * angles(path[-1], pose(4)).max()
+    _, path = interrupted(20, quiet_after=99)
+    assert np.abs(path[7] - pose(4)).max() > 0.1
+    np.testing.assert_allclose(path[13], pose(4), atol=1e-6)
+
+
+def test_a_second_interrupt_on_the_way_changes_nothing_and_one_after_it_stops_again() -> None:
+    post, path = interrupted(10, quiet_after=2)
+    post.settle()
+    on = post(pose(4), 0.0, reset=False).directions
+    assert angles(path[-1], on).max() < 5, "it goes on home"
+    for _ in range(3):
+        leaving = post(pose(4), 0.9, reset=False).directions
+    post.settle()
+    stopped = [post(pose(4), 0.0, reset=False).directions for _ in range(3)]
+    assert angles(stopped[1], stopped[2]).max() < 0.1 * angles(leaving, pose(4)).max()
 
 
 def test_voice_state_has_hysteresis_and_falls_idle_after_two_seconds() -> None:
