@@ -30,6 +30,8 @@ _LATE_S = 0.1
 _LOST_S = 1.5
 _START_S = 5.0
 _BACK_OFF_S = (0.5, 8.0)
+_TRIAL_S = 3.0
+"""For a device that was chosen while another records to give its first sound."""
 
 
 class MicrophoneSource:
@@ -62,11 +64,17 @@ class MicrophoneSource:
         self._looked_at = 0.0
         self._reported_lost = False
         self._closed = False
+        self._changing = asyncio.Lock()
 
     @property
     def name(self) -> str:
         """`mic` and the device's name."""
         return f"mic {self._device.name}"
+
+    @property
+    def device(self) -> Device:
+        """The device that records, or shall again once it is back."""
+        return self._device
 
     @property
     def live(self) -> bool:
@@ -113,6 +121,44 @@ class MicrophoneSource:
                         task.result()
         finally:
             await self.aclose()
+
+    def devices(self) -> tuple[Device, ...]:
+        """Return the input devices as known."""
+        return self._audio.devices()
+
+    async def rescan(self) -> tuple[Device, ...]:
+        """Look for devices that were plugged in; takes a moment, which is filled with silence."""
+        async with self._changing:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                await self._audio.close(connection.stream)
+            await self._reconnect()  # scans; where it fails, `_stay_connected` tries on
+        return self._audio.devices()
+
+    async def switch(self, device: str | None) -> None:
+        """Record from another device from now on, None for the default.
+
+        The old one goes on until the new one gives sound. Raises `UsageError`
+        for one that does not exist, cannot be opened or stays mute for 3 s, and
+        keeps the old one.
+        """
+        async with self._changing:
+            chosen = choose_device(self._audio.devices(), device)
+            connection = await self._open(chosen)
+            until = self._clock() + _TRIAL_S
+            while connection.queue.heard_at is None:
+                if self._clock() > until or not connection.stream.active:
+                    await self._audio.close(connection.stream)
+                    raise UsageError(
+                        f"the audio device {chosen.name!r} gives no sound; is it switched on?"
+                    )
+                await self._sleep(_TICK_S)
+            connection.queue.drain()  # what the old one has given, too
+            old, self._connection = self._connection, connection
+            self._device, self._follow_default = chosen, device is None
+            self._reported_lost = False
+            if old is not None:
+                await self._audio.close(old.stream)
 
     async def aclose(self) -> None:
         """Close the device and end `chunks`."""
@@ -166,7 +212,7 @@ class MicrophoneSource:
             before, looked_at = looked_at, self._clock()
             if looked_at - before > _LOST_S / 2:  # the machine slept: the device wakes up too
                 awake_since = looked_at
-            if not self._is_lost(awake_since):
+            if self._changing.locked() or not self._is_lost(awake_since):
                 continue
             if not self._reported_lost:
                 self._reported_lost = True
@@ -175,9 +221,14 @@ class MicrophoneSource:
                 self._connection = None
                 await self._audio.close(connection.stream)
             back_off, longest = _BACK_OFF_S
-            while not await self._reconnect():
+            while not await self._back():
                 await self._sleep(back_off)
                 back_off = min(2 * back_off, longest)
+
+    async def _back(self) -> bool:
+        """Whether there is a connection again, be it through `switch`."""
+        async with self._changing:
+            return self._connection is not None or await self._reconnect()
 
     def _is_lost(self, awake_since: float) -> bool:
         connection = self._connection
@@ -202,6 +253,10 @@ class MicrophoneSource:
         return True
 
     async def _connect(self, device: Device) -> None:
+        self._connection = await self._open(device)
+        self._device = device
+
+    async def _open(self, device: Device) -> "_Connection":
         loop = asyncio.get_running_loop()
         queue = _BlockQueue()
 
@@ -212,9 +267,8 @@ class MicrophoneSource:
 
         stream = await self._audio.open(device, on_block)
         queue.bound(round(stream.rate * _QUEUE_S))
-        self._device = device
-        self._connection = _Connection(stream=stream, queue=queue, opened_at=self._clock())
-        _log.info("%s: recording at %d Hz", self.name, stream.rate)
+        _log.info("mic %s: recording at %d Hz", device.name, stream.rate)
+        return _Connection(stream=stream, queue=queue, opened_at=self._clock())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -300,6 +300,91 @@ async def test_what_the_audio_thread_held_back_in_a_standstill_is_not_lost() -> 
     assert room.end == 2.3 * RATE
 
 
+class TwoMicrophones(FakeAudio):
+    """A machine that records from several microphones at once; `mute` ones give nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.streams: dict[str, FakeStream] = {}
+        self.mute = ""
+        self.broken = ""
+
+    async def open(self, device: Device, on_block: OnBlock) -> OpenInput:
+        if device.name == self.broken:
+            raise UsageError(f"the audio device {device.name!r} cannot be opened")
+        self.streams[device.name] = FakeStream(device, self.rate, on_block)
+        return self.streams[device.name]
+
+    async def close(self, stream: OpenInput) -> None:
+        assert isinstance(stream, FakeStream)
+        del self.streams[stream.device.name]
+
+    async def aclose(self) -> None:
+        self.streams.clear()
+
+    async def speak(self, room: Studio, seconds: float) -> None:
+        """Let every open microphone give a level of its own."""
+        for _ in range(round(seconds * 100)):
+            await room.time.advance(0.01)
+            for name, stream in list(self.streams.items()):
+                if name != self.mute:
+                    level = 0.5 if name == YETI.name else 0.25
+                    stream.give(np.full((160, 1), level, np.float32), room.time())
+            await room.time.settle()
+
+
+async def test_another_microphone_while_it_records() -> None:
+    audio = TwoMicrophones()
+    async with studio(audio) as room:
+        await audio.speak(room, 1)
+        switching = asyncio.create_task(room.source.switch("built-in"))
+        await audio.speak(room, 1)
+        await switching
+        assert room.source.name == "mic Built-in"
+        assert list(audio.streams) == ["Built-in"]
+        values = np.concatenate([chunk.samples for chunk in room.chunks])
+        assert room.end == pytest.approx(2 * RATE, abs=0.05 * RATE)
+        assert room.filled <= 0.05 * RATE
+        assert (values[: round(0.99 * RATE)] == 0.5).all()
+        assert (values[round(1.1 * RATE) :] == 0.25).all()
+        audio.streams["Built-in"].active = False  # a named one must come back by its name
+        await audio.speak(room, 3)
+        assert room.source.name == "mic Built-in"
+
+
+@pytest.mark.parametrize("fault", ["broken", "mute", "missing"])
+async def test_a_microphone_that_does_not_work_leaves_the_old_one(fault: str) -> None:
+    audio = TwoMicrophones()
+    async with studio(audio) as room:
+        await audio.speak(room, 1)
+        if fault != "missing":
+            setattr(audio, fault, "Built-in")
+        wanted = "shure" if fault == "missing" else "Built-in"
+        switching = asyncio.create_task(room.source.switch(wanted))
+        await audio.speak(room, 4)
+        says = {"broken": "cannot be opened", "mute": "gives no sound", "missing": "no such audio"}
+        with pytest.raises(UsageError, match=says[fault]):
+            await switching
+        assert list(audio.streams) == ["Blue Yeti"]
+        values = np.concatenate([chunk.samples for chunk in room.chunks])
+        assert (values == 0.5).all()
+        assert room.filled == 0
+        assert room.end == pytest.approx(5 * RATE, abs=0.01 * RATE)
+
+
+async def test_a_microphone_that_was_plugged_in_is_found() -> None:
+    audio = TwoMicrophones()
+    audio.plugged = (YETI,)
+    async with studio(audio) as room:
+        await audio.speak(room, 1)
+        audio.plugged = (YETI, BUILT_IN)
+        found = await room.source.rescan()
+        assert [device.name for device in found] == ["Blue Yeti", "Built-in"]
+        await audio.speak(room, 1)
+        assert room.end == pytest.approx(2 * RATE, abs=0.05 * RATE)
+        assert room.filled <= 0.05 * RATE
+
+
 async def test_a_device_that_cannot_be_opened_at_the_start_is_an_error() -> None:
     audio = FakeAudio()
     audio.refuses = True
