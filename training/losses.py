@@ -50,8 +50,10 @@ def discrimination(real: Tensor, fake: Tensor) -> Tensor:
     return -(torch.log(real + _TINY) + torch.log(1 - fake + _TINY)).mean()
 
 
-def contrastive(text: Tensor, audio: Tensor) -> Tensor:
+def contrastive(text: Tensor, audio: Tensor, *, first: int = 0) -> Tensor:
     """Return the frame-level contrast of two features [B, T, C] (ha2g.md 3.3).
+
+    audio may hold the windows of all processes; then `first` is where text's begin.
 
     Logits are 1 / distance of the normalised rows, the right answer is the same
     frame of the same clip. Distances come from a matrix product: the plain form
@@ -61,7 +63,8 @@ def contrastive(text: Tensor, audio: Tensor) -> Tensor:
     rows = F.normalize(text.flatten(0, 1), dim=-1)
     columns = F.normalize(audio.flatten(0, 1), dim=-1)
     distance = torch.cdist(rows, columns, compute_mode="use_mm_for_euclid_dist")
-    return F.cross_entropy(1 / (distance + _TINY), torch.arange(len(rows), device=rows.device))
+    right = torch.arange(len(rows), device=rows.device) + first * text.shape[1]
+    return F.cross_entropy(1 / (distance + _TINY), right)
 
 
 def physical(poses: Tensor, mean: Tensor, angles: Angles) -> Tensor:
@@ -188,12 +191,14 @@ def ha2g_terms(
     fake: Tensor | None,
     angles: Angles,
     weights: HA2GWeights,
+    first: int = 0,
 ) -> HA2GTerms:
     """Return HA2G's generator terms (ha2g.md 3.2).
 
     out, other: cascades of the true and of the permuted speakers, on the same
     audio; target: [B, 34, D]; text: the extra text encoder's feature; fake: the
-    discriminator's probabilities of the finest poses, None during the warm-up.
+    discriminator's probabilities of the finest poses, None during the warm-up;
+    first: see `contrastive`.
     """
     levels = [
         huber(poses, target.index_select(-1, model.level_channels(k)))
@@ -207,8 +212,8 @@ def ha2g_terms(
         divergence=weights.divergence * divergence(style),
         diversity=weights.diversity * diversity,
         adversarial=_weighted(weights.adversarial, fake, poses),
-        positive=weights.positive * contrastive(text, audio.high),
-        negative=-weights.negative * contrastive(text, audio.low),
+        positive=weights.positive * contrastive(text, audio.high, first=first),
+        negative=-weights.negative * contrastive(text, audio.low, first=first),
         physical=weights.physical * physical(poses, mean, angles),
     )
 

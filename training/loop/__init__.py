@@ -1,0 +1,1 @@
+"""One training loop for every system: steps, order, saving, many processes."""

@@ -1,0 +1,1 @@
+"""Recipes as TOML, one a system: settings, per skeleton and by named variation."""

@@ -1,0 +1,1 @@
+"""What each network needs around it to be trained: its inputs, its draws, its loss terms."""
