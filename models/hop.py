@@ -53,7 +53,7 @@ class FoldedReprogramming(nn.Module):
     values: Tensor
 
     def __init__(self, query: nn.Linear, out: nn.Linear, keys: Tensor, values: Tensor) -> None:
-        """keys, values: [prototypes, 8, 128]."""
+        """keys, values: [prototypes, heads, head]."""
         super().__init__()
         self.query = query
         self.out = out
@@ -61,29 +61,42 @@ class FoldedReprogramming(nn.Module):
         self.register_buffer("values", values)
 
     def forward(self, mel: Tensor, table: Tensor) -> Tensor:
-        """mel: [B, T, 128]; table is not read. Result: [B, T, width]."""
+        """mel: [..., bands]; table is not read. Result: [..., width]."""
         return _attend(self.query, self.out, mel, self.keys, self.values, dropout=0.0)
 
 
 class Reprogramming(nn.Module):
-    """The same while the prototypes are trained: a linear map of the word table."""
+    """The same while the prototypes are trained: a linear map of the word table.
 
-    def __init__(self, vocabulary: int, width: int, prototypes: int) -> None:
+    bands: numbers of a mel frame; heads, head: how many and how wide.
+    """
+
+    def __init__(
+        self,
+        vocabulary: int,
+        width: int,
+        prototypes: int,
+        *,
+        bands: int = MEL_BANDS,
+        heads: int = _HEADS,
+        head: int = _HEAD,
+    ) -> None:
         super().__init__()
+        self.heads = (heads, head)
         self.prototypes = nn.Linear(vocabulary, prototypes)
-        self.query = nn.Linear(MEL_BANDS, _HEADS * _HEAD)
-        self.key = nn.Linear(width, _HEADS * _HEAD)
-        self.value = nn.Linear(width, _HEADS * _HEAD)
-        self.out = nn.Linear(_HEADS * _HEAD, width)
+        self.query = nn.Linear(bands, heads * head)
+        self.key = nn.Linear(width, heads * head)
+        self.value = nn.Linear(width, heads * head)
+        self.out = nn.Linear(heads * head, width)
 
     def constants(self, table: Tensor) -> tuple[Tensor, Tensor]:
-        """Return keys and values [prototypes, 8, 128] of a word table [V, width]."""
+        """Return keys and values [prototypes, heads, head] of a word table [V, width]."""
         words = self.prototypes(table.T).T
-        heads = (_HEADS, _HEAD)
-        return self.key(words).unflatten(-1, heads), self.value(words).unflatten(-1, heads)
+        keys, values = self.key(words), self.value(words)
+        return keys.unflatten(-1, self.heads), values.unflatten(-1, self.heads)
 
     def forward(self, mel: Tensor, table: Tensor) -> Tensor:
-        """mel: [B, T, 128]; table: [V, width]. Result: [B, T, width]."""
+        """mel: [..., bands]; table: [V, width]. Result: [..., width]."""
         keys, values = self.constants(table)
         dropout = 0.1 if self.training else 0.0
         return _attend(self.query, self.out, mel, keys, values, dropout=dropout)
@@ -97,11 +110,11 @@ class Reprogramming(nn.Module):
 def _attend(
     query: nn.Linear, out: nn.Linear, mel: Tensor, keys: Tensor, values: Tensor, *, dropout: float
 ) -> Tensor:
-    asked = query(mel).unflatten(-1, (_HEADS, _HEAD))
-    scores = torch.einsum("bthe,phe->bhtp", asked, keys) * _HEAD**-0.5
+    asked = query(mel).unflatten(-1, keys.shape[1:])
+    scores = torch.einsum("...he,phe->...hp", asked, keys) * keys.shape[-1] ** -0.5
     weights = F.dropout(F.softmax(scores, dim=-1), dropout, training=dropout > 0)
-    mixed = torch.einsum("bhtp,phe->bthe", weights, values)
-    return out(F.relu(mixed.flatten(2)))
+    mixed = torch.einsum("...hp,phe->...he", weights, values)
+    return out(F.relu(mixed.flatten(-2)))
 
 
 class Hop(nn.Module):

@@ -1,0 +1,330 @@
+"""`hop_stream`: HOP (CVPR 2025) made causal, with its state carried exactly.
+
+Its two branches as in the paper (spec/hop.md 2 to 4, 11): mel frames are
+re-programmed into the word space of a frozen language model, which reads
+audio and words as one token a frame; a graph of the body's bones with a
+learnt adjacency and dilated gated convolutions turns audio into rhythm; both
+are fused by concatenation and a uni-directional GRU draws the motion.
+
+What is ours: no pose feedback (spec/streaming.md 4), so no pose is known and
+a bone is told from its neighbours by a learnt embedding and gain instead; the
+gesture code and style go into the graph too, as what there is to draw; the
+audio node sees the front end's image instead of samples; the language model
+is a small one distilled for this use, unless the configuration says otherwise.
+One parameter set, two equal forms: `forward` over whole sequences, `step`
+over one frame with state.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from models.causal import Shapes, State, StreamGru
+from models.dice import Dice
+from models.frontend import LEVEL_FEATURES, LEVEL_START, LevelTracker, MelFrontEnd
+from models.ha2g_stream import COLUMNS, LOOKAHEADS
+from models.hop import FoldedReprogramming, Reprogramming
+from models.hop_stream_graph import AudioFeature, StreamGraph
+from models.stream_language import LanguageShape, StreamLanguage
+from streamer.skeleton import Skeleton
+
+Language = Literal["distilled", "none", "random", "minilm"]
+_WORD_FACTS = 2
+"""How long ago a word was spoken, and whether it is final (hop.md 12)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HopStreamConfig:
+    """Sizes of a `hop_stream`.
+
+    language: what the language model's weights are; `none` keeps its word
+    table alone. width to positions: its `LanguageShape`. prototypes, heads,
+    head: of the re-programming; channels, skip, end: of the graph; audio,
+    audio_hidden: of its audio feature; rhythm: numbers per bone and frame;
+    hidden, layers: of the GRU.
+    """
+
+    window: int = 640
+    mels: int = 64
+    buckets: int = 4096
+    word_slots: int = 12
+    language: Language = "distilled"
+    width: int = 128
+    language_layers: int = 2
+    language_heads: int = 4
+    feed: int = 512
+    span: int = 64
+    positions: int = 0
+    prototypes: int = 256
+    heads: int = 4
+    head: int = 32
+    channels: int = 16
+    skip: int = 48
+    end: int = 64
+    rhythm: int = 4
+    audio_hidden: int = 96
+    audio: int = 32
+    style: int = 32
+    styles: tuple[str, ...] = ("calm", "lively", "big")
+    code: int = 12
+    hidden: int = 300
+    layers: int = 2
+    lookaheads: tuple[int, ...] = LOOKAHEADS
+
+    @property
+    def shape(self) -> LanguageShape:
+        """The language model's sizes."""
+        return LanguageShape(
+            buckets=self.buckets,
+            width=self.width,
+            layers=0 if self.language == "none" else self.language_layers,
+            heads=self.language_heads,
+            feed=self.feed,
+            span=self.span,
+            positions=0 if self.language == "none" else self.positions,
+        )
+
+
+_MINILM = {
+    "language": "minilm",
+    "buckets": 16_384,
+    "width": 384,
+    "language_layers": 6,
+    "language_heads": 12,
+    "feed": 1536,
+    "positions": 512,
+}
+
+PRESETS: Mapping[str, HopStreamConfig] = {
+    "small": HopStreamConfig(),
+    # rows beside it: no language model, one of random weights, and MiniLM itself
+    "small-none": HopStreamConfig(language="none"),
+    "small-random": HopStreamConfig(language="random"),
+    "minilm": HopStreamConfig(**_MINILM),
+    # the paper's sizes (hop.md 2 to 4, 11), with a language model of GPT-2's and BERT's shape
+    "full": HopStreamConfig(
+        window=1024,
+        mels=128,
+        buckets=30_522,
+        language="random",
+        width=768,
+        language_layers=6,
+        language_heads=12,
+        feed=3072,
+        positions=512,
+        prototypes=1500,
+        heads=8,
+        head=128,
+        channels=64,
+        skip=256,
+        end=512,
+        rhythm=20,
+        audio_hidden=1700,
+        audio=170,
+        hidden=350,
+        layers=4,
+    ),
+}
+
+
+class HopStream(nn.Module):
+    """Causal HOP over a skeleton's vectors.
+
+    codes: [M, code] table from which the gesture code is drawn. The language
+    model starts with random weights; `models.families.fresh_network` loads the
+    frozen ones that the configuration names.
+    """
+
+    codes: Tensor
+    mean: Tensor
+
+    def __init__(self, config: HopStreamConfig, skeleton: Skeleton, codes: Tensor) -> None:
+        super().__init__()
+        self.config, self.skeleton = config, skeleton
+        self.front = MelFrontEnd(config.window, config.mels)
+        self.tracker = LevelTracker(config.mels)
+        self.dice = Dice(len(codes), shortest=15, longest=30)
+        self.register_buffer("codes", codes.float())
+        self.register_buffer("mean", torch.tensor(skeleton.mean), False)
+        nodes, image = skeleton.vectors, COLUMNS * config.mels
+        self.speaker = nn.Linear(len(config.styles), 16)
+        self.style_mean = nn.Linear(16, config.style)
+        self.code_in = nn.Sequential(
+            nn.Linear(config.code, 64), nn.ELU(), nn.Linear(64, config.style)
+        )
+        # audio-text branch
+        self.language = StreamLanguage(config.shape).requires_grad_(False)
+        self.reprogramming: Reprogramming | FoldedReprogramming = Reprogramming(
+            config.buckets,
+            config.width,
+            config.prototypes,
+            bands=image,
+            heads=config.heads,
+            head=config.head,
+        )
+        self.align = nn.Linear(2 * config.width + _WORD_FACTS, config.width)
+        _keep_words(self.align, config.width)
+        self.spoken = nn.Linear(config.width, config.width) if config.language == "none" else None
+        # audio-action branch
+        self.audio = AudioFeature("graph.audio", image, config.audio_hidden, config.audio)
+        joined = config.audio + LEVEL_FEATURES + config.style
+        self.start = nn.Linear(joined, config.channels)
+        self.bone = nn.Parameter(torch.randn(nodes, config.channels))
+        self.gain = nn.Parameter(1 + torch.randn(nodes, config.channels))
+        self.graph = StreamGraph(
+            "graph",
+            nodes,
+            channels=config.channels,
+            skip=config.skip,
+            end=config.end,
+            outputs=3 + config.rhythm,
+        )
+        # fusion and generator
+        fused = nodes * (3 + config.rhythm) + config.width + config.style
+        extras = LEVEL_FEATURES + _WORD_FACTS + len(config.lookaheads)
+        self.recurrent = StreamGru("gru", fused + extras, config.hidden, config.layers)
+        self.head = nn.Sequential(
+            nn.Linear(config.hidden, config.hidden // 2 + 10),
+            nn.LeakyReLU(0.2),
+            nn.Linear(config.hidden // 2 + 10, 3 * nodes),
+        )
+        self.voice = nn.Linear(config.hidden, 1)
+
+    # -- shared by both forms ------------------------------------------------
+
+    def _style(self, style: Tensor, code: Tensor) -> Tensor:
+        """Return z [..., style] of style weights [..., styles] and codes [..., code]."""
+        return self.style_mean(self.speaker(style)) + self.code_in(code)
+
+    def _token(self, image: Tensor, word: Tensor, word_info: Tensor) -> Tensor:
+        """Return the language model's input [..., width]: audio and word as one."""
+        there = word_info[..., :1]
+        # a frame without a word has no facts about one
+        parts = (
+            self.reprogramming(image, self.language.table),
+            self.language.embed(word, there),
+            word_info[..., 1:] * there,
+        )
+        return self.align(torch.cat(parts, -1))
+
+    def _read(self, features: Tensor) -> Tensor:
+        return features if self.spoken is None else self.spoken(features)
+
+    def _nodes(self, audio: Tensor, level: Tensor, z: Tensor) -> Tensor:
+        """Return the graph's input for each bone, [..., 1, channels] broadcast to bones."""
+        return self.start(torch.cat([audio, level, z], -1))
+
+    def _lookahead(self, lookahead: Tensor) -> Tensor:
+        """Return the one-of-three code [..., 3] of lookahead frames [..., 1]."""
+        allowed = torch.tensor(self.config.lookaheads, device=lookahead.device)
+        return (lookahead == allowed).to(self.mean.dtype)
+
+    def fold(self) -> None:
+        """Make the re-programming's prototypes constant, for inference."""
+        if isinstance(self.reprogramming, Reprogramming):
+            self.reprogramming = self.reprogramming.folded(self.language.table)
+
+    # -- whole sequences -----------------------------------------------------
+
+    def forward(
+        self,
+        image: Tensor,
+        level: Tensor,
+        word: Tensor,
+        word_info: Tensor,
+        lookahead: Tensor,
+        style: Tensor,
+        code: Tensor,
+    ) -> tuple[list[Tensor], Tensor]:
+        """Run sequences that start fresh.
+
+        image [B, T, COLUMNS, M] and level [B, T, LEVEL_FEATURES] from the front
+        end; word int [B, T, slots]; word_info [B, T, 3]; lookahead int [B, 1];
+        style [B, styles]; code [B, T, 12]. Returns ([directions [B, T, D * 3]
+        minus the mean], voice logits [B, T]). Row m is pose frame m - lookahead.
+        """
+        flat = image.flatten(2)
+        z = self._style(style[:, None], code)
+        there = word_info[..., :1]
+        token = self._token(flat, word, word_info)
+        offset: Tensor | None = None
+        if self.training and self.config.shape.positions:
+            # the wrap of absolute positions must be seen (hop.md 11)
+            offset = torch.randint(self.config.positions, (len(flat),), device=flat.device)
+        spoken = self._read(self.language(token, offset))
+        nodes = self._nodes(self.audio(flat), level, z)
+        # nodes lead: [N, B, T, channels]
+        nodes = nodes * self.gain[:, None, None] + self.bone[:, None, None]
+        moved = self.graph(nodes).permute(1, 2, 0, 3).flatten(2)
+        ahead = self._lookahead(lookahead)[:, None].expand(-1, z.shape[1], -1)
+        fused = torch.cat([moved, spoken, z, level, word_info[..., 1:] * there, ahead], -1)
+        hidden = self.recurrent(fused)
+        return [self.head(hidden)], self.voice(hidden)[..., 0]
+
+    def features(self, windows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (image [T, COLUMNS, M], level [T, F]) of windows [T, COLUMNS, W]."""
+        mel = self.front(windows).flatten(0, 1)
+        energy = self.tracker.energy(mel)
+        image, level = self.tracker.features(mel, energy, self.tracker.scan(energy))
+        columns = (windows.shape[0], COLUMNS)
+        return image.unflatten(0, columns), self.tracker.frame(level.unflatten(0, columns))
+
+    # -- one step ------------------------------------------------------------
+
+    def state_shapes(self) -> Shapes:
+        """Return the shape of every state tensor, without the slot axis."""
+        shapes: Shapes = {
+            "level": (len(LEVEL_START),),
+            "dice": (4,),
+            "code": (self.config.code,),
+        }
+        shapes |= self.language.shapes() | self.audio.shapes() | self.graph.shapes()
+        return shapes | self.recurrent.shapes()
+
+    def fresh_state(self, state: State, inputs: Mapping[str, Tensor]) -> State:
+        """Return a fresh state for the slots of `state` (zeros but level and dice)."""
+        fresh = {name: torch.zeros_like(tensor) for name, tensor in state.items()}
+        fresh["level"] = fresh["level"] + torch.tensor(LEVEL_START)
+        fresh["dice"] = torch.cat([inputs["seed"], fresh["dice"][:, :1]], -1)
+        return fresh
+
+    def step(self, inputs: Mapping[str, Tensor], state: State) -> tuple[dict[str, Tensor], State]:
+        """Run one frame for S slots; see `streamer.spec` for the tensors."""
+        new: State = {}
+        mel = self.front(inputs["audio"])
+        energy = self.tracker.energy(mel)
+        tracked, images, levels = state["level"], list[Tensor](), list[Tensor]()
+        for column in range(COLUMNS):
+            tracked = self.tracker.step(energy[:, column], tracked)
+            image, level = self.tracker.features(mel[:, column], energy[:, column], tracked)
+            images.append(image)
+            levels.append(level)
+        new["level"] = tracked
+        flat, level = torch.cat(images, -1), self.tracker.frame(torch.stack(levels, 1))
+        new["dice"], index, drawn = self.dice.step(state["dice"])
+        new["code"] = torch.where(drawn, self.codes[index], state["code"])
+
+        z = self._style(inputs["style"], new["code"])
+        word_info = inputs["word_info"]
+        token = self._token(flat, inputs["word"], word_info)
+        spoken = self._read(self.language.step(token, state, new))
+        nodes = self._nodes(self.audio.step(flat, state, new), level, z)
+        nodes = nodes[:, None] * self.gain + self.bone
+        moved = self.graph.step(nodes, state, new).flatten(1)
+        ahead = self._lookahead(inputs["lookahead"])
+        facts = word_info[:, 1:] * word_info[:, :1]
+        fused = torch.cat([moved, spoken, z, level, facts, ahead], -1)
+        hidden = self.recurrent.step(fused, state, new)
+        directions = self.head(hidden).unflatten(-1, (self.skeleton.vectors, 3)) + self.mean
+        return {"directions": directions, "voice": torch.sigmoid(self.voice(hidden))}, new
+
+
+def _keep_words(align: nn.Linear, width: int) -> None:
+    """Start where the language model was distilled: words pass, audio is a small part."""
+    with torch.no_grad():
+        align.weight.mul_(0.3)
+        align.weight[:, width : 2 * width] = torch.eye(width)
+        align.bias.zero_()
