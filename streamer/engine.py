@@ -116,5 +116,5 @@ def rest_pose(backend: StepBackend[Any]) -> Float32:
             ready=np.array([True]),
         )
         outputs, state = backend.step(inputs, state)
-        directions = outputs["directions"][0]
+        directions = outputs["directions"][0].reshape(-1, *mean.shape)[-1]
     return unit(directions, mean)

@@ -19,7 +19,7 @@ class LatencyMeter:
 
     steps: how long the steps take, of all sessions together. wire_times: from
     the capture of a frame's last sample until the frame left the session.
-    misses: frames for which that took longer than a frame lasts.
+    misses: frames for which that took longer than a step's frames last.
     """
 
     def __init__(
@@ -34,13 +34,14 @@ class LatencyMeter:
         """Go on with another model; what was counted stays."""
         self._frame_s = 1 / float(spec.fps)
         self._frames = lookahead + spec.frames_per_step
+        self._deadline_s = spec.frames_per_step * self._frame_s
         self._steps = steps
         self._every = round(_EVENT_S * float(spec.fps))
 
     def note(self, seconds: float, sample: int) -> Event | None:
         """Take the delay of the frame at `sample`; return a `latency` event now and then."""
         self.wire_times.add(seconds)
-        if seconds > self._frame_s:
+        if seconds > self._deadline_s:
             self.misses += 1
             self._metrics.deadline_miss()
         if self.wire_times.count % self._every:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from streamer import __version__
+from streamer.beat import Beat
 from streamer.clock import SAMPLE_RATE, Clock
 from streamer.durations import Durations
 from streamer.errors import InputError, SessionClosed, UsageError
@@ -17,7 +18,7 @@ from streamer.metrics import Metrics
 from streamer.outbox import Item, Outbox
 from streamer.postprocess import MakeRetarget, PostProcessor
 from streamer.steploop import StepLoop, StepResult
-from streamer.types import AudioChunk, Event, Hello, Latency, SkeletonFrame, WordEvent
+from streamer.types import AudioChunk, Event, Float32, Hello, Latency, SkeletonFrame, WordEvent
 from streamer.windowing import DEFAULT_SEED, Windower, style_mixture
 from streamer.wire import word_event
 
@@ -95,11 +96,13 @@ class Session:
         self._post = PostProcessor(
             spec.skeleton, fps=fps, rest=steps.rest, retarget=retarget(spec.skeleton, fps)
         )
-        self._most_waiting = math.ceil(MOST_BACKLOG_S * fps)
+        self._beat = Beat[_Pose](1 / fps, self._emit)
+        self._live = False
         self._outbox = Outbox("latest", _FRAMES_WAITING)
         self._room = asyncio.Event()
         self._under_way = 0
         self._end: int | None = None
+        self._whole: int | None = None
         self._all_in = False
         self._closed = False
         self._failure: BaseException | None = None
@@ -136,10 +139,12 @@ class Session:
         """
         self._check_open()
         _check(chunk)
+        self._live = True
         self._submit(chunk)
         if self._under_way > self._most_waiting:
             dropped = self._steps.drop(self._lane)
             self._under_way -= dropped
+            dropped *= self.spec.frames_per_step
             self._skipped += dropped
             self._windower.restart()
             self._reset("backlog", dropped_frames=dropped)
@@ -148,6 +153,7 @@ class Session:
         """Take audio of any length as fast as it is computed and consumed; drops nothing."""
         self._check_open()
         _check(chunk)
+        self._live = False
         piece = self._frame_clock.end(0)
         for at in range(0, len(chunk.samples), piece):
             await self._wait_for_room()
@@ -204,7 +210,8 @@ class Session:
         windower.begin_at(self.position)
         windower.filled = self._windower.filled
         lane = steps.open(self)
-        self._skipped += self._under_way
+        self._beat.flush()
+        self._skipped += self._under_way * old.frames_per_step
         self._under_way = 0
         self._steps.close(self._lane)
         post = PostProcessor(
@@ -227,11 +234,12 @@ class Session:
         """
         self._check_open()
         self._end = self._windower.position
-        first = self._frame_clock.frames_in(self._end)
-        for step in range(first, first + self.lookahead):
+        self._whole = self._frame_clock.frames_in(self._end)
+        size = self.spec.frames_per_step
+        for step in range(self._whole // size, math.ceil((self._whole + self.lookahead) / size)):
             await self._wait_for_room()
             at = self._windower.position
-            silence = np.zeros(self._frame_clock.end(step) - at, np.float32)
+            silence = np.zeros(self._frame_clock.end((step + 1) * size - 1) - at, np.float32)
             self._submit(AudioChunk(samples=silence, start=at, captured_at=self._clock()))
         self._all_in = True
         self._end_if_done()
@@ -239,6 +247,7 @@ class Session:
     async def aclose(self) -> None:
         """End now: what is under way is forgotten, iteration ends, the slot is free."""
         self._closed = True
+        self._beat.cancel()
         self._steps.close(self._lane)
         self._outbox.close()
         self._room.set()
@@ -292,22 +301,28 @@ class Session:
             avatar=dict(avatar or {}),
         )
 
+    def tell(self, event: Event) -> None:
+        """Hand on an event, such as a caption, among the items."""
+        self._outbox.put(event)
+
     # -- told by the step loop -----------------------------------------------
 
     def on_step(self, result: StepResult) -> None:
-        """Turn a step's result into a frame."""
+        """Turn a step's result into frames."""
         self._under_way -= 1
         self._room.set()
         if self._closed:
             return
-        if result.window.word is not None:
+        self._beat.flush()
+        for word in result.window.words:
             self._words += 1
-            self._outbox.put(word_event(result.window.word))
+            self._outbox.put(word_event(word))
         if result.fresh and not result.window.start and not self._spoilt:
             self._reset("backend")
         self._afresh |= result.fresh
-        if result.window.step - self.lookahead >= self._next_index:
-            self._emit(result)
+        self._beat.put(self._poses(result))
+        if not (self._live and result.finite):
+            self._beat.flush()
         if not result.finite:
             self._reset("not_finite")
         self._spoilt = not result.finite
@@ -321,12 +336,18 @@ class Session:
 
     def on_failure(self, error: BaseException) -> None:
         """End with an error, which the consumer gets."""
+        self._beat.cancel()
         self._failure = error
         self._closed = True
         self._outbox.close()
         self._room.set()
 
     # -- inside --------------------------------------------------------------
+
+    @property
+    def _most_waiting(self) -> int:
+        """Steps of audio that may wait for compute."""
+        return math.ceil(MOST_BACKLOG_S * float(self.spec.fps) / self.spec.frames_per_step)
 
     async def _only_frames(self) -> AsyncIterator[SkeletonFrame]:
         async for item in self.items():
@@ -341,17 +362,40 @@ class Session:
         self._under_way += len(windows)
         self._steps.submit(self._lane, windows)
 
-    def _emit(self, result: StepResult) -> None:
-        index = result.window.step - self.lookahead
+    def _poses(self, result: StepResult) -> list["_Pose"]:
+        """Return the poses of a step that belong to the stream and were not there yet."""
+        first = result.window.step * self.spec.frames_per_step - self.lookahead
+        frame_s = 1 / float(self.spec.fps)
+        return [
+            _Pose(
+                index=first + k,
+                directions=directions,
+                voice=float(result.voice[k]),
+                # live, each frame of a step is due as long after its own audio as the first
+                due_at=result.window.captured_at + (k * frame_s if self._live else 0.0),
+            )
+            for k, directions in enumerate(result.directions)
+            if first + k >= self._next_index and (self._whole is None or first + k < self._whole)
+        ]
+
+    def _emit(self, pose: "_Pose") -> None:
+        try:
+            self._put_out(pose)
+        except Exception as error:  # from a timer nobody else would hear of it
+            self._steps.close(self._lane)
+            self.on_failure(error)
+        self._end_if_done()
+
+    def _put_out(self, pose: "_Pose") -> None:
         reset = self._afresh and self._frames > 0
         self._afresh = False
-        self._next_index = index + 1
-        posed = self._post(result.directions, result.voice, reset=reset)
+        self._next_index = pose.index + 1
+        posed = self._post(pose.directions, pose.voice, reset=reset)
         now = self._clock()
-        sample = self._frame_clock.start(index)
+        sample = self._frame_clock.start(pose.index)
         self._outbox.put(
             SkeletonFrame(
-                index=index,
+                index=pose.index,
                 sample=sample,
                 rotations=posed.rotations,
                 root=posed.root,
@@ -359,12 +403,12 @@ class Session:
                 directions=posed.directions,
                 state=posed.state,
                 reset=reset,
-                captured_at=result.window.captured_at,
+                captured_at=pose.due_at,
                 emitted_at=now,
             )
         )
         self._frames += 1
-        measured = self._meter.note(now - result.window.captured_at, sample)
+        measured = self._meter.note(now - pose.due_at, sample)
         if measured is not None:
             self._outbox.put(measured)
 
@@ -385,7 +429,7 @@ class Session:
         self._check_alive()
 
     def _end_if_done(self) -> None:
-        if self._all_in and self._under_way == 0:
+        if self._all_in and self._under_way == 0 and self._beat.waiting == 0:
             self._outbox.close()
 
     def _check_alive(self) -> None:
@@ -398,6 +442,16 @@ class Session:
         self._check_alive()
         if self._end is not None:
             raise SessionClosed(f"session {self.options.name}: its audio has ended")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pose:
+    """One frame of a step's result; due_at: wall time from which it may go out."""
+
+    index: int
+    directions: Float32
+    voice: float
+    due_at: float
 
 
 def _check(chunk: AudioChunk) -> None:

@@ -28,14 +28,15 @@ _log = logging.getLogger(__name__)
 class StepResult:
     """What one step gave one session.
 
-    directions: [D, 3] as the network put them out, NaN if it failed. voice:
-    0..1. fresh: the state began anew in this step. finite: False if the state
-    was spoilt, so that the next step will begin anew.
+    directions: [K, D, 3] as the network put them out, one pose for each frame of
+    the step, NaN if it failed. voice: [K], 0..1. fresh: the state began anew in
+    this step. finite: False if the state was spoilt, so that the next step will
+    begin anew.
     """
 
     window: Window
     directions: Float32
-    voice: float
+    voice: Float32
     fresh: bool
     finite: bool
 
@@ -214,6 +215,7 @@ class StepLoop:
         took = self._clock() - began
         self.steps.add(took)
         self._metrics.step(took)
+        shape = (-1, *outputs["directions"].shape[-2:])
         directions, voice = outputs["directions"], outputs["voice"]
         results = list[tuple[Lane, StepResult]]()
         for lane, window in taken:
@@ -221,8 +223,8 @@ class StepLoop:
             finite = bool(np.isfinite(directions[row]).all())
             result = StepResult(
                 window=window,
-                directions=np.array(directions[row]),
-                voice=float(voice[row, 0]),
+                directions=np.array(directions[row]).reshape(shape),
+                voice=np.array(voice[row]).reshape(-1),
                 fresh=window.start or lane.restart,
                 finite=finite,
             )

@@ -62,18 +62,19 @@ class WordEvent:
 class Window:
     """The inputs of one step of one session, before batching.
 
-    step: index of the step; it computes pose frame `step - lookahead`.
+    step: index of the step; with K frames a step it hears frames step * K to
+    step * K + K - 1 and computes those `lookahead` before them.
     tensors: each named input of the manifest without the slot axis.
     start: the session's state is fresh in this step.
     captured_at: wall time at which the last sample it needs was captured.
-    word: the word that enters in this step.
+    words: the words that enter in this step, at most one a frame.
     """
 
     step: int
     tensors: Tensors
     start: bool
     captured_at: float
-    word: WordEvent | None = None
+    words: tuple[WordEvent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +103,8 @@ class SkeletonFrame:
     with the pelvis at the rest height; directions: [D, 3] unit vectors.
     reset: the stream was reset before this frame. captured_at and emitted_at:
     wall times of the last sample it needed and of its leaving the session.
+    face: [6], the `streamer.face.EXPRESSIONS` from 0 to 1; None where nobody
+    makes a face for this voice.
     """
 
     index: int
@@ -114,10 +117,20 @@ class SkeletonFrame:
     reset: bool
     captured_at: float
     emitted_at: float
+    face: Float32 | None = None
 
 
 EventKind = Literal[
-    "word", "caption", "reset", "stats", "latency", "avatar", "warning", "settings", "end"
+    "word",
+    "caption",
+    "reset",
+    "stats",
+    "latency",
+    "avatar",
+    "warning",
+    "settings",
+    "choices",
+    "end",
 ]
 
 
@@ -147,7 +160,8 @@ class Latency:
 class Hello:
     """The header of a stream: all names and rests, sent once before frames.
 
-    rest: [B, 3] offsets of each bone from its parent, metres.
+    rest: [B, 3] offsets of each bone from its parent, metres. face: names of the
+    expressions that frames carry, none where they carry none.
     """
 
     session: str
@@ -163,3 +177,4 @@ class Hello:
     directions: tuple[str, ...]
     latency: Latency
     avatar: Mapping[str, Any]
+    face: tuple[str, ...] = ()

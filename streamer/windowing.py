@@ -21,6 +21,12 @@ from streamer.words import word_ids
 LONGEST_GAP = SAMPLE_RATE
 """A longer gap in the audio is not filled: the session starts afresh behind it."""
 
+PER_FRAME = frozenset({"audio", "word", "word_info", "hop"})
+"""Inputs of each pose frame; a step of K > 1 frames has K of them, on the leading axis."""
+
+MOST_FRAMES = 8
+"""Frames that a step may hold."""
+
 _PIECE = 4096
 _SEEDS = 30_000
 
@@ -38,6 +44,7 @@ class Windower:
         _check(spec, lookahead)
         self._spec = spec
         self._clock = spec.clock
+        self._frames = spec.frames_per_step
         self._seed = seed
         self._starts = 0
         self._fixed = {
@@ -86,7 +93,7 @@ class Windower:
 
     def begin_at(self, sample: int) -> None:
         """Go on from a sample as if all before it were silence; the step it is in comes next."""
-        self._step = self._clock.frame_of(sample)
+        self._step = self._clock.frame_of(sample) // self._frames
         self._set_position(sample)
 
     def push_word(self, word: WordEvent, arrival: int | None = None) -> bool:
@@ -111,11 +118,11 @@ class Windower:
             name: np.zeros_like(tensor) if name in ("audio", "word", "word_info") else tensor
             for name, tensor in window.tensors.items()
         }
-        return replace(window, tensors=quiet, word=None)
+        return replace(window, tensors=quiet, words=())
 
     def _set_position(self, sample: int) -> None:
         """Put the end of the audio at a sample, with silence before it."""
-        history = self._spec.audio.window + self._clock.end(0) + 1
+        history = self._spec.audio.window + self._clock.end(self._frames - 1) + 1
         self._buffer = np.zeros(history + _PIECE, np.float32)
         self._end = sample
         self._base = sample - history
@@ -130,7 +137,7 @@ class Windower:
             used = self._end - self._base
             self._buffer[used : used + len(piece)] = piece
             self._end += len(piece)
-            while (needed := self._clock.end(self._step)) <= self._end:
+            while (needed := self._clock.end(self._last_frame())) <= self._end:
                 windows.append(self._window(captured_at - (end - needed) / SAMPLE_RATE))
                 self._step += 1
 
@@ -142,38 +149,44 @@ class Windower:
             self._base = self._end - kept
 
     def _window(self, captured_at: float) -> Window:
-        word = self._words.take(self._step)
-        tensors = {name: self._tensor(name, word) for name in self._names}
+        first = self._step * self._frames
+        heard = [(frame, self._words.take(frame)) for frame in range(first, first + self._frames)]
+        tensors = {name: self._tensor(name, heard) for name in self._names}
         window = Window(
             step=self._step,
             tensors=tensors,
             start=self._start,
             captured_at=captured_at,
-            word=word.word if word else None,
+            words=tuple(word.word for _, word in heard if word is not None),
         )
         self._start = False
         return window
 
-    def _tensor(self, name: str, word: TimedWord | None) -> npt.NDArray[Any]:
+    def _last_frame(self) -> int:
+        return (self._step + 1) * self._frames - 1
+
+    def _tensor(self, name: str, heard: list[tuple[int, TimedWord | None]]) -> npt.NDArray[Any]:
+        if name not in PER_FRAME:
+            return self._fixed[name]
+        rows = [self._frame_tensor(name, frame, word) for frame, word in heard]
+        return rows[0] if self._frames == 1 else np.stack(rows)
+
+    def _frame_tensor(self, name: str, frame: int, word: TimedWord | None) -> npt.NDArray[Any]:
         match name:
             case "audio":
-                return self._audio()
+                return self._audio(frame)
             case "word":
                 return word_ids(word.word.text if word else "", self._spec.words)
             case "word_info":
                 return _word_info(word)
-            case "hop":
-                return np.full(
-                    1, self._clock.end(self._step) - self._clock.start(self._step), np.int32
-                )
-            case _:
-                return self._fixed[name]
+            case _:  # hop: how many samples the frame has
+                return np.full(1, self._clock.end(frame) - self._clock.start(frame), np.int32)
 
-    def _audio(self) -> Float32:
+    def _audio(self, frame: int) -> Float32:
         width, columns = self._spec.audio.window, self._spec.audio.columns
         out = np.empty((columns, width), np.float32)
         for column in range(columns):
-            end = self._clock.column_end(self._step, column) - self._base
+            end = self._clock.column_end(frame, column) - self._base
             out[column] = self._buffer[end - width : end]
         return out
 
@@ -220,16 +233,21 @@ def _check(spec: ModelSpec, lookahead: int) -> None:
         "style": TensorSpec(name="style", shape=(len(spec.styles),)),
         "seed": TensorSpec(name="seed", shape=(3,)),
     }
+    if not 1 <= spec.frames_per_step <= MOST_FRAMES:
+        raise ArtifactError(
+            f"model {spec.name}: {spec.frames_per_step} frames a step; this engine runs 1 to "
+            f"{MOST_FRAMES}"
+        )
+    if spec.frames_per_step > 1:
+        for name in PER_FRAME:
+            shape = (spec.frames_per_step, *known[name].shape)
+            known[name] = replace(known[name], shape=shape)
     for tensor in spec.inputs:
         if known.get(tensor.name) != tensor:
             raise ArtifactError(
                 f"model {spec.name}: input {tensor.name} {tensor.dtype} {list(tensor.shape)}: this "
                 f"engine fills {', '.join(known)} of fixed shapes; update gesture-streamer"
             )
-    if spec.frames_per_step != 1:
-        raise ArtifactError(
-            f"model {spec.name}: {spec.frames_per_step} frames a step; this engine runs 1"
-        )
     if lookahead not in spec.lookaheads:
         allowed = ", ".join(str(a) for a in spec.lookaheads)
         raise UsageError(f"lookahead {lookahead} frames: model {spec.name} allows {allowed}")

@@ -66,8 +66,8 @@ def test_a_word_enters_once_with_its_age() -> None:
     word = WordEvent(text="Really", start=8_000, end=12_000, final=False)
     assert windower.push_word(word)
     late = feed(windower, voice(0.4), start=16_000)
-    assert all(w.word is None for w in early)
-    assert [w.word for w in late] == [word, None, None, None, None, None]
+    assert all(w.words == () for w in early)
+    assert [w.words for w in late] == [(word,), (), (), (), (), ()]
     np.testing.assert_array_equal(late[0].tensors["word"], word_ids("Really", SPEC.words))
     # entered in step 15, spoken in frame 7
     np.testing.assert_allclose(late[0].tensors["word_info"], [1, np.log(9), 0], rtol=1e-6)
@@ -118,7 +118,7 @@ def test_forget_hears_the_past_as_silence_and_drops_words() -> None:
     windower.forget()
     (window, *_) = feed(windower, np.zeros(1_600, np.float32), start=4_800)
     assert not window.tensors["audio"].any()
-    assert window.word is None
+    assert window.words == ()
 
 
 def test_silenced_keeps_time_and_style() -> None:
@@ -126,7 +126,7 @@ def test_silenced_keeps_time_and_style() -> None:
     windower.push_word(WordEvent(text="no", start=0, end=500))
     window = feed(windower, voice(0.1))[0]
     quiet = windower.silenced(window)
-    assert (quiet.step, quiet.start, quiet.word) == (0, True, None)
+    assert (quiet.step, quiet.start, quiet.words) == (0, True, ())
     assert not any(quiet.tensors[n].any() for n in ("audio", "word", "word_info"))
     np.testing.assert_array_equal(quiet.tensors["style"], STYLE)
 
@@ -143,7 +143,9 @@ def test_inputs_that_the_engine_cannot_fill_are_refused() -> None:
     alien = (*SPEC.inputs, TensorSpec(name="mood", shape=(2,)))
     with pytest.raises(ArtifactError, match="input mood"):
         Windower(replace(SPEC, inputs=alien), lookahead=0, style=STYLE, seed=0)
-    with pytest.raises(ArtifactError, match="2 frames a step"):
+    with pytest.raises(ArtifactError, match="9 frames a step; this engine runs 1 to 8"):
+        Windower(replace(SPEC, frames_per_step=9), lookahead=0, style=STYLE, seed=0)
+    with pytest.raises(ArtifactError, match=r"input audio float32 \[2, 640\]"):
         Windower(replace(SPEC, frames_per_step=2), lookahead=0, style=STYLE, seed=0)
     with pytest.raises(UsageError, match="allows 0, 2, 4"):
         make(lookahead=3)
