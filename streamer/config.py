@@ -116,11 +116,16 @@ class ReplayConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeConfig:
-    """`gesture serve`: at most `sessions` remote sessions at once."""
+    """`gesture serve`: at most `sessions` remote sessions at once.
+
+    asr: what listens to each session, as `open_remote_words` reads it.
+    """
 
     model: ModelConfig
     server: ServerOptions
     sessions: int
+    asr: str = "external"
+    words: Policy = "stable_prefix"
     avatar: Path | None = None
     token: str | None = None
     cert: Path | None = None

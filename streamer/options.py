@@ -150,6 +150,8 @@ def serve_config(told: argparse.Namespace) -> ServeConfig:
         model=_model(told),
         server=ServerOptions(bind=told.bind, port=told.port),
         sessions=told.sessions,
+        asr=told.asr,
+        words=told.words,
         avatar=told.avatar,
         token=told.token,
         cert=told.cert,
@@ -327,6 +329,15 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         "--sessions", type=parse_count, default=64, metavar="N", help="at most so many (64)"
     )
     parser.add_argument("--avatar", type=Path, metavar="FILE.vrm", help="avatar to show")
+    parser.add_argument(
+        "--asr",
+        type=_asr,
+        default="external",
+        metavar="RECOGNISER",
+        help="external: clients send their words; or a recogniser for each session, "
+        "pocketsphinx, sherpa:DIR or transformers:DIR",
+    )
+    _add_policy(parser)
     _add_server(parser)
     parser.add_argument("--token", help="what clients must send first; needed beyond loopback")
     parser.add_argument("--cert", type=Path, metavar="FILE", help="TLS certificate chain")
@@ -407,6 +418,10 @@ def _add_words(parser: argparse.ArgumentParser) -> None:
         metavar="RECOGNISER",
         help=f"where words come from: {KINDS} (auto: the source's own, else live PocketSphinx)",
     )
+    _add_policy(parser)
+
+
+def _add_policy(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--words", choices=POLICIES, default="stable_prefix", help="when a word is trusted"
     )

@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import TextIO
 
 from streamer import __version__
+from streamer.asr.opening import open_remote_words
+from streamer.asr.remote import HeardSession, check
 from streamer.config import ServeConfig
 from streamer.errors import UsageError
 from streamer.interrupt import interruptible
@@ -14,7 +16,7 @@ from streamer.metrics import open_metrics
 from streamer.playing import load_engine
 from streamer.progress import StatusLine
 from streamer.server import Server, ServerConfig
-from streamer.session import Session, SessionOptions
+from streamer.session import SessionOptions
 from streamer.types import Hello
 
 _clock = time.perf_counter
@@ -24,17 +26,20 @@ async def serve(config: ServeConfig, *, status: TextIO | None = None) -> None:
     """Serve until Ctrl-C; raises `GestureError` for anything that cannot be had."""
     async with AsyncExitStack() as stack:
         stop = stack.enter_context(interruptible())
+        words = open_remote_words(config.asr)
+        await check(words, clock=_clock)
         metrics = open_metrics()
         loaded = load_engine(config.model, clock=_clock, slots=config.sessions, metrics=metrics)
         engine = loaded.engine
         stack.push_async_callback(engine.aclose)
 
-        def open_session(asked: SessionOptions) -> Session:
+        def open_session(asked: SessionOptions) -> HeardSession:
             """Open a session; what the client leaves open is as the command line says."""
             own = config.model
             lookahead = own.lookahead if asked.lookahead is None else asked.lookahead
             style = own.style if asked.style is None else asked.style
-            return engine.open_session(replace(asked, lookahead=lookahead, style=style))
+            session = engine.open_session(replace(asked, lookahead=lookahead, style=style))
+            return HeardSession(session, words, policy=config.words, clock=_clock)
 
         server = Server(
             ServerConfig(
@@ -61,6 +66,7 @@ async def serve(config: ServeConfig, *, status: TextIO | None = None) -> None:
             f"({loaded.backend.reason})"
         )
         line.say(f"  sessions  {url}v1/session, at most {config.sessions}")
+        line.say(f"  words     {'sent by clients' if config.asr == 'external' else config.asr}")
         line.say("  Ctrl-C ends")
         await stop.wait()
 

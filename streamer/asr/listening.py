@@ -135,16 +135,15 @@ class Listening:
 
     async def hear(self, chunk: AudioChunk) -> None:
         """Listen to audio that the session is about to get; waits only where nothing is live."""
-        self._allowed = _MESSAGES
-        if isinstance(self._words, ScriptedWords):
-            for heard in self._words.until(chunk.end):
-                self._take(heard.word, heard.arrival)
-        elif self._recogniser is not None:
-            if not self._recogniser.started:
-                self._recogniser.start()
-            self._recogniser.hear(chunk)
-            if not self._live:
-                await self._recogniser.catch_up()
+        self._take_in(chunk)
+        if self._recogniser is not None and not self._live:
+            await self._recogniser.catch_up()
+        self._show(self._captions.poll(chunk.end))
+
+    def overhear(self, chunk: AudioChunk) -> None:
+        """Listen as `hear` does, for a caller that cannot wait; live only."""
+        assert self._live, "words that are a function of the audio are waited for"
+        self._take_in(chunk)
         self._show(self._captions.poll(chunk.end))
 
     def word(self, word: WordEvent) -> None:
@@ -181,6 +180,16 @@ class Listening:
                 return {"asr": "scripted"}
             case _:
                 return {"asr": "none"}
+
+    def _take_in(self, chunk: AudioChunk) -> None:
+        self._allowed = _MESSAGES
+        if isinstance(self._words, ScriptedWords):
+            for heard in self._words.until(chunk.end):
+                self._take(heard.word, heard.arrival)
+        elif self._recogniser is not None:
+            if not self._recogniser.started:
+                self._recogniser.start()
+            self._recogniser.hear(chunk)
 
     def _heard(self, hypothesis: Hypothesis) -> None:
         if self._session.ended:

@@ -98,6 +98,28 @@ def open_words(asr: str, source: AudioSource, *, recognise: bool) -> WordSource:
             return _recognised("pocketsphinx", None, wanted=True)
 
 
+def open_remote_words(asr: str) -> WordSource:
+    """Return what remote sessions hear beside the words that their clients send.
+
+    Raises `UsageError` and `InputError` for what cannot be had.
+    """
+    kind, rest = parse_asr(asr)
+    match kind:
+        case "external" if not rest:
+            return FromOutside()
+        case "pocketsphinx":
+            return _recognised(kind, None, wanted=True)
+        case "sherpa":
+            return _recognised(kind, Path(rest), wanted=True, check=find_files)
+        case "transformers":
+            return _recognised(kind, Path(rest), wanted=True, check=check_folder)
+        case _:
+            raise UsageError(
+                f"--asr {asr}: sessions have external (clients send their words), "
+                "pocketsphinx, sherpa:DIR or transformers:DIR"
+            )
+
+
 def _recognised(
     kind: str,
     folder: Path | None,

@@ -40,8 +40,8 @@ class RemoteSession(Protocol):
         """Take audio."""
         ...
 
-    def push_word(self, word: WordEvent) -> bool:
-        """Take a word; False for one of no use."""
+    def push_word(self, word: WordEvent) -> object:
+        """Take a word; one of no use is counted."""
         ...
 
     def interrupt(self) -> None:
