@@ -12,30 +12,33 @@ _FACTORS = (171.0, 172.0, 170.0)
 _MODULI = (30269.0, 30307.0, 30323.0)
 
 
+def uniform(integers: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (next integers [S, 3], a number [S, 1] in [0, 1)) of a generator's integers."""
+    factors = torch.tensor(_FACTORS, device=integers.device)
+    moduli = torch.tensor(_MODULI, device=integers.device)
+    product = integers * factors
+    integers = product - moduli * torch.floor(product / moduli)
+    total = integers.sum(-1, keepdim=True)
+    total = total - _MODULI[0] * torch.floor(total / _MODULI[0])
+    return integers, total / _MODULI[0]
+
+
 class Dice(nn.Module):
     """Redraws one of `faces` codes every `shortest` to `longest` frames.
 
     State [S, 4] = three generator integers and the frames left.
     """
 
-    factors: Tensor
-    moduli: Tensor
-
     def __init__(self, faces: int, *, shortest: int, longest: int) -> None:
         super().__init__()
         if faces > 256:
             raise ValueError(f"{faces} codes; at most 256 keep the draw exact in float32")
         self.faces, self.shortest, self.longest = faces, shortest, longest
-        self.register_buffer("factors", torch.tensor(_FACTORS), False)
-        self.register_buffer("moduli", torch.tensor(_MODULI), False)
 
     def _roll(self, integers: Tensor, faces: int) -> tuple[Tensor, Tensor]:
         """Advance [S, 3] and return it with a draw [S, 1] in 0 .. faces-1."""
-        product = integers * self.factors
-        integers = product - self.moduli * torch.floor(product / self.moduli)
-        total = integers.sum(-1, keepdim=True)
-        total = total - _MODULI[0] * torch.floor(total / _MODULI[0])
-        return integers, torch.floor(total * faces / _MODULI[0])
+        integers, number = uniform(integers)
+        return integers, torch.floor(number * faces)
 
     def step(self, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return (next state [S, 4], index int [S], drawn bool [S, 1])."""

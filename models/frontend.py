@@ -14,10 +14,14 @@ from torch import Tensor, nn
 from streamer.clock import SAMPLE_RATE
 
 FLOOR_DB = -100.0
-LEVEL_START = (-30.0, -60.0)
-"""Speech peak and noise floor in dB that a fresh session assumes."""
+LEVEL_FEATURES = 5
+LEVEL_START = (-30.0, -60.0, -40.0, *(5 * (-60.0,)))
+"""Speech peak, noise floor, usual and recent brightness in dB that a fresh session assumes."""
+LEVEL_STATE = len(LEVEL_START)
 
 _COLUMNS_PER_SECOND = 30.0
+_USUAL_SECONDS = 1.5
+_VOICED_DB = 28.0
 
 
 class MelFrontEnd(nn.Module):
@@ -50,33 +54,41 @@ class MelFrontEnd(nn.Module):
 
 
 class LevelTracker(nn.Module):
-    """Follows the speaker's level and the noise under it, causally.
+    """Follows the speaker's level, the noise under it and the syllables' onsets, causally.
 
-    State [..., 2] = (peak, floor) in dB. The peak rises within two columns and
-    falls by 2 dB a second, so a pause of some seconds does not amplify the
-    noise; the floor falls quickly and creeps up by 6 dB a second. The mel is
-    given relative to the peak, so that a quiet microphone looks as a loud one
-    does (spec/streaming.md, What follows, 5).
+    State [..., LEVEL_STATE] = (peak, floor, usual, the last five columns'
+    brightness) in dB. The peak rises within two columns and falls by 2 dB a
+    second, so a pause of some seconds does not amplify the noise; the floor falls
+    quickly and creeps up by 6 dB a second. The mel is given relative to the peak,
+    so that a quiet microphone looks as a loud one does (spec/streaming.md, What
+    follows, 5). Brightness is the energy after a first difference, which weighs
+    down hum; an accent is where it rises fast above what is usual.
     """
 
     low: int
     high: int
+    emphasis: Tensor
 
     def __init__(self, mels: int = 64) -> None:
         super().__init__()
         centres = librosa.mel_frequencies(n_mels=mels + 2, fmax=SAMPLE_RATE / 2)[1:-1]
         self.low = int(np.searchsorted(centres, 120.0))
         self.high = int(np.searchsorted(centres, 5000.0))
+        turn = np.exp(-2j * np.pi * centres / SAMPLE_RATE)
+        bright = np.abs(1 - 0.8 * turn) ** 2
+        flat = ((np.arange(mels) >= self.low) & (np.arange(mels) < self.high)).astype(float)
+        weights = np.stack([flat, bright], 1)
+        self.register_buffer("emphasis", torch.tensor(weights, dtype=torch.float32), False)
 
     def energy(self, mel_db: Tensor) -> Tensor:
-        """Return the speech-band energy [..., 1] in dB of mel columns [..., M]."""
-        band = mel_db[..., self.low : self.high]
-        power = torch.pow(10.0, band / 10.0).sum(-1, keepdim=True)
+        """Return [..., 2] in dB of mel columns [..., M]: the speech band's energy, brightness."""
+        power = torch.pow(10.0, mel_db / 10.0) @ self.emphasis
         return 10.0 * torch.log10(power)
 
     def step(self, energy: Tensor, state: Tensor) -> Tensor:
-        """Advance the state [..., 2] by one column of energy [..., 1]."""
-        peak, floor = state[..., :1], state[..., 1:]
+        """Advance the state [..., LEVEL_STATE] by one column of energy [..., 2]."""
+        energy, bright = energy[..., :1], energy[..., 1:]
+        peak, floor, usual = state[..., :1], state[..., 1:2], state[..., 2:3]
         fall = 2.0 / _COLUMNS_PER_SECOND
         creep = 6.0 / _COLUMNS_PER_SECOND
         risen = peak + 0.4 * (energy - peak)
@@ -85,23 +97,37 @@ class LevelTracker(nn.Module):
         floor = torch.where(energy < floor, fallen, torch.minimum(floor + creep, energy))
         floor = torch.clamp(floor, min=-90.0)
         peak = torch.maximum(torch.maximum(peak, floor + 12.0), torch.full_like(peak, -65.0))
-        return torch.cat([peak, floor], -1)
+        followed = usual + (bright - usual) / (_USUAL_SECONDS * _COLUMNS_PER_SECOND)
+        usual = torch.where(energy > peak - _VOICED_DB, followed, usual)
+        usual = torch.minimum(torch.maximum(usual, peak - 24.0), peak)
+        return torch.cat([peak, floor, usual, bright, state[..., 3:-1]], -1)
 
     @staticmethod
     def features(mel_db: Tensor, energy: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (image [..., M], level [..., 3]) of columns under a tracked state.
+        """Return (image [..., M], level [..., LEVEL_FEATURES]) of columns under a tracked state.
 
         image: dB over the peak, divided by 20 and limited to [-3, 1.5]; level:
-        energy over the peak, energy over the floor, peak over the floor.
+        energy over the peak, energy over the floor, peak over the floor,
+        brightness over the usual, its rise within five columns; all over 20 dB.
         """
-        peak, floor = state[..., :1], state[..., 1:]
+        peak, floor, usual = state[..., :1], state[..., 1:2], state[..., 2:3]
         image = torch.clamp((mel_db - peak) / 20.0, -3.0, 1.5) + 1.0
-        level = torch.cat([energy - peak, energy - floor, peak - floor], -1) / 20.0
-        return image, torch.clamp(level, -3.0, 3.0)
+        energy, bright = energy[..., :1], energy[..., 1:]
+        rise = bright - state[..., 3:].amin(-1, keepdim=True)
+        parts = [energy - peak, energy - floor, peak - floor, bright - usual, rise]
+        return image, torch.clamp(torch.cat(parts, -1) / 20.0, -3.0, 3.0)
+
+    @staticmethod
+    def frame(level: Tensor) -> Tensor:
+        """Return a frame's level [..., F] of its columns' [..., columns, F].
+
+        The last column's levels, and the greatest onset of all.
+        """
+        return torch.cat([level[..., -1, :3], level[..., 3:].amax(-2)], -1)
 
     def scan(self, energy: Tensor) -> Tensor:
-        """Return the states [N, 2] after each of N columns of energy [N, 1]."""
-        state = torch.tensor(LEVEL_START, dtype=energy.dtype)
+        """Return the states [N, ..., LEVEL_STATE] after each of N columns of energy [N, ..., 2]."""
+        state = torch.tensor(LEVEL_START, dtype=energy.dtype).expand(*energy.shape[1:-1], -1)
         states: list[Tensor] = []
         for row in energy:
             state = self.step(row, state)

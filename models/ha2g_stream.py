@@ -4,8 +4,9 @@ Low, mid and high audio taps, a style coordinator that mixes them for each body
 level, and a coarse-to-fine cascade of pose GRUs, as in the paper; causal
 convolutions and squeezes, uni-directional GRUs and lookahead as spec/hop.md
 14b; level tracker, redrawn gesture code and no pose feedback as
-spec/streaming.md. One parameter set, two equal forms: `forward` over whole
-sequences, `step` over one frame with state.
+spec/streaming.md; and ours, a rhythm that decides when a gesture begins
+(`models/rhythm.py`). One parameter set, two equal forms: `forward` and
+`generate` over whole sequences, `step` over one frame with state.
 """
 
 from collections.abc import Mapping
@@ -18,7 +19,8 @@ from torch.nn import functional
 from models.causal import SE_FRAMES, Shapes, SqueezeBlock, State, StreamGru, TextStack
 from models.causal import CausalConv2d as Conv
 from models.dice import Dice
-from models.frontend import LEVEL_START, LevelTracker, MelFrontEnd
+from models.frontend import LEVEL_FEATURES, LEVEL_START, LEVEL_STATE, LevelTracker, MelFrontEnd
+from models.rhythm import COURSE, MOVES, Course, Rhythm, course_features
 from streamer.skeleton import Skeleton
 
 COLUMNS = 2
@@ -31,7 +33,8 @@ class StreamConfig:
 
     channels: of the four residual stages; blocks: residual blocks per stage;
     tap: width of each audio tap; word: width of the word embedding; style:
-    width of z; hidden, layers: of each body level's GRU, torso to fingertips.
+    width of z; rhythm: of the GRU that decides; hidden, layers: of each body
+    level's GRU, torso to fingertips.
     """
 
     window: int = 640
@@ -45,6 +48,7 @@ class StreamConfig:
     style: int = 32
     styles: tuple[str, ...] = ("calm", "lively", "big")
     code: int = 12
+    rhythm: int = 128
     hidden: tuple[int, ...] = (128, 160, 192, 128, 96, 96)
     layers: tuple[int, ...] = (2, 2, 2, 1, 1, 1)
     lookaheads: tuple[int, ...] = LOOKAHEADS
@@ -62,6 +66,30 @@ PRESETS: Mapping[str, StreamConfig] = {
         layers=(4,) * 6,
     ),
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """What a streaming network makes of a sequence.
+
+    poses: each level's directions [B, T, D_k * 3] minus the mean, the last of
+    them whole; moves: logits [B, T, MOVES] of each decision; voice: logits [B, T].
+    """
+
+    poses: list[Tensor]
+    moves: Tensor
+    voice: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Heard:
+    """All that does not depend on decisions: [B, T, ...] inputs of rhythm and levels."""
+
+    rhythm: Tensor
+    audio: Tensor
+    text: Tensor
+    extras: Tensor
+    style: Tensor
 
 
 class AudioEncoder(nn.Module):
@@ -163,7 +191,7 @@ class PoseLevel(nn.Module):
 
     def __init__(self, level: int, coarser: int, vectors: int, config: StreamConfig) -> None:
         super().__init__()
-        inputs = coarser * 3 + config.tap + config.word + config.style + _EXTRAS
+        inputs = coarser * 3 + config.tap + config.word + config.style + EXTRAS + COURSE
         hidden = config.hidden[level]
         self.gru = StreamGru(f"gru{level}", inputs, hidden, config.layers[level])
         self.out = nn.Sequential(
@@ -171,7 +199,7 @@ class PoseLevel(nn.Module):
         )
 
 
-_EXTRAS = 3 + 2 + len(LOOKAHEADS)
+EXTRAS = LEVEL_FEATURES + 2 + len(LOOKAHEADS)
 """Level features, the two word scalars, and the lookahead as one of three."""
 
 
@@ -195,20 +223,23 @@ class Ha2gStream(nn.Module):
         self.audio = AudioEncoder(config)
         self.words = nn.EmbeddingBag(config.buckets, config.word, mode="sum", padding_idx=0)
         levels = skeleton.levels
-        self.text = TextStack("text", len(levels), config.word)
+        # one more than levels: the last is the rhythm's
+        self.text = TextStack("text", len(levels) + 1, config.word)
         self.speaker = nn.Linear(len(config.styles), 16)
         self.coordinator = nn.Sequential(
             nn.ELU(), nn.Linear(16, 32), nn.ELU(), nn.Linear(32, 3 * len(levels))
         )
         self.style_mean = nn.Linear(16, config.style)
+        # the code in force and the one that the present gesture was begun with
         self.code_in = nn.Sequential(
-            nn.Linear(config.code, 64), nn.ELU(), nn.Linear(64, config.style)
+            nn.Linear(2 * config.code, 128), nn.ELU(), nn.Linear(128, config.style)
         )
+        heard = 3 * config.tap + config.word + EXTRAS + config.style + config.code
+        self.rhythm = Rhythm(heard, config.rhythm, config.code)
         sizes = [0] + [len(level) for level in levels]
         self.levels = nn.ModuleList(
             PoseLevel(k, sizes[k], sizes[k + 1], config) for k in range(len(levels))
         )
-        self.voice = nn.Linear(config.hidden[0], 1)
 
     # -- shared by both forms ------------------------------------------------
 
@@ -239,59 +270,103 @@ class Ha2gStream(nn.Module):
         lookahead: Tensor,
         style: Tensor,
         code: Tensor,
-    ) -> tuple[list[Tensor], Tensor]:
-        """Run sequences that start fresh.
+        course: Course,
+    ) -> Drawn:
+        """Run sequences whose decisions are given: how it is trained.
 
-        image [B, T, COLUMNS, M] and level [B, T, 3] from the front end; word
-        int [B, T, slots]; word_info [B, T, 3]; lookahead int [B, 1]; style
-        [B, styles]; code [B, T, 12]. Returns (each level's directions [B, T,
-        D_k * 3] minus the mean, voice logits [B, T]). Row m is pose frame
-        m - lookahead.
+        image [B, T, COLUMNS, M] and level [B, T, LEVEL_FEATURES] from the front
+        end; word int [B, T, slots]; word_info [B, T, 3]; lookahead int [B, 1];
+        style [B, styles]; code [B, T, 12]. Row m is pose frame m - lookahead.
         """
+        heard = self._hear(image, level, word, word_info, lookahead, style, code)
+        moves, voice = self.rhythm(heard.rhythm, course)
+        hot = functional.one_hot(course.move.long(), moves.shape[-1]).to(image.dtype)
+        features = course_features(hot, course.age[..., None])
+        poses = self._draw(heard, features, code, course.code)
+        return Drawn(poses=poses, moves=moves, voice=voice)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        image: Tensor,
+        level: Tensor,
+        word: Tensor,
+        word_info: Tensor,
+        lookahead: Tensor,
+        style: Tensor,
+        code: Tensor,
+        seed: Tensor,
+    ) -> Drawn:
+        """Run new sessions of seeds [B, 3] whole: the numbers that `step` gives."""
+        heard = self._hear(image, level, word, word_info, lookahead, style, code)
+        course, voice = self.rhythm.decide(heard.rhythm, code, seed)
+        hot = functional.one_hot(course.move, MOVES).to(image.dtype)
+        features = course_features(hot, course.age[..., None])
+        poses = self._draw(heard, features, code, course.code)
+        return Drawn(poses=poses, moves=hot, voice=voice)
+
+    def _hear(
+        self,
+        image: Tensor,
+        level: Tensor,
+        word: Tensor,
+        word_info: Tensor,
+        lookahead: Tensor,
+        style: Tensor,
+        code: Tensor,
+    ) -> _Heard:
         taps = self.audio(image)
         mix, style_mean = self._style(style)
-        audio = torch.einsum("btcf,bkc->btkf", taps, mix)
         text = self.text(self._word(word) * word_info[..., :1])
-        z = style_mean[:, None] + self.code_in(code)
-        ahead = self._lookahead(lookahead)[:, None].expand(-1, z.shape[1], -1)
+        ahead = self._lookahead(lookahead)[:, None].expand(-1, taps.shape[1], -1)
         extras = torch.cat([level, word_info[..., 1:], ahead], -1)
-        pose: Tensor | None = None
+        style_mean = style_mean[:, None].expand(-1, taps.shape[1], -1)
+        return _Heard(
+            rhythm=torch.cat([taps.flatten(2), text[:, :, -1], extras, style_mean, code], -1),
+            audio=torch.einsum("btcf,bkc->btkf", taps, mix),
+            text=text,
+            extras=extras,
+            style=style_mean,
+        )
+
+    def _draw(self, heard: _Heard, course: Tensor, code: Tensor, latched: Tensor) -> list[Tensor]:
+        z = heard.style + self.code_in(torch.cat([code, latched], -1))
         poses: list[Tensor] = []
-        voice: Tensor | None = None
         for k, part in enumerate(self.levels):
-            parts = [audio[:, :, k], text[:, :, k], z, extras]
-            hidden = part.gru(torch.cat(parts if pose is None else [pose, *parts], -1))
-            if voice is None:
-                voice = self.voice(hidden)[..., 0]
-            pose = part.out(hidden)
-            poses.append(pose)
-        assert voice is not None
-        return poses, voice
+            parts = [heard.audio[:, :, k], heard.text[:, :, k], z, heard.extras, course]
+            hidden = part.gru(torch.cat([*poses[-1:], *parts], -1))  # type: ignore[operator]
+            poses.append(part.out(hidden))  # type: ignore[operator]
+        return poses
 
     def features(self, windows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (image [T, COLUMNS, M], level [T, 3]) of windows [T, COLUMNS, W]."""
+        """Return (image [T, COLUMNS, M], level [T, F]) of windows [T, COLUMNS, W]."""
         mel = self.front(windows).flatten(0, 1)
         energy = self.tracker.energy(mel)
         image, level = self.tracker.features(mel, energy, self.tracker.scan(energy))
-        frames = windows.shape[0]
-        level = level.unflatten(0, (frames, COLUMNS))[:, -1]
-        return image.unflatten(0, (frames, COLUMNS)), level
+        shape = (windows.shape[0], COLUMNS)
+        return image.unflatten(0, shape), self.tracker.frame(level.unflatten(0, shape))
 
     # -- one step ------------------------------------------------------------
 
     def state_shapes(self) -> Shapes:
         """Return the shape of every state tensor, without the slot axis."""
-        shapes: Shapes = {"level": (2,), "age": (1,), "dice": (4,), "code": (self.config.code,)}
-        shapes |= self.audio.shapes() | self.text.shapes()
+        shapes: Shapes = {
+            "level": (LEVEL_STATE,),
+            "clock": (1,),
+            "dice": (4,),
+            "code": (self.config.code,),
+        }
+        shapes |= self.audio.shapes() | self.text.shapes() | self.rhythm.shapes()
         for part in self.levels:
             shapes |= part.gru.shapes()  # type: ignore[operator]
         return shapes
 
     def fresh_state(self, state: State, inputs: Mapping[str, Tensor]) -> State:
-        """Return a fresh state for the slots of `state` (zeros but level and dice)."""
+        """Return a fresh state for the slots of `state` (zeros but levels, moves and dice)."""
         fresh = {name: torch.zeros_like(tensor) for name, tensor in state.items()}
         fresh["level"] = fresh["level"] + torch.tensor(LEVEL_START)
         fresh["dice"] = torch.cat([inputs["seed"], fresh["dice"][:, :1]], -1)
+        self.rhythm.fresh(fresh, inputs["seed"])
         return fresh
 
     def step(self, inputs: Mapping[str, Tensor], state: State) -> tuple[dict[str, Tensor], State]:
@@ -299,35 +374,34 @@ class Ha2gStream(nn.Module):
         new: State = {}
         mel = self.front(inputs["audio"])
         energy = self.tracker.energy(mel)
-        tracked, images = state["level"], list[Tensor]()
-        level = tracked
+        tracked = state["level"]
+        images, levels = list[Tensor](), list[Tensor]()
         for column in range(COLUMNS):
             tracked = self.tracker.step(energy[:, column], tracked)
             image, level = self.tracker.features(mel[:, column], energy[:, column], tracked)
             images.append(image)
+            levels.append(level)
         new["level"] = tracked
-        new["age"] = torch.clamp(state["age"] + 1, max=float(SE_FRAMES))
-        taps = self.audio.step(torch.stack(images, 1), 1.0 / new["age"], state, new)
+        new["clock"] = torch.clamp(state["clock"] + 1, max=float(SE_FRAMES))
+        taps = self.audio.step(torch.stack(images, 1), 1.0 / new["clock"], state, new)
         new["dice"], index, drawn = self.dice.step(state["dice"])
-        new["code"] = torch.where(drawn, self.codes[index], state["code"])
+        code = new["code"] = torch.where(drawn, self.codes[index], state["code"])
 
         mix, style_mean = self._style(inputs["style"])
         audio = mix @ taps
         word = self._word(inputs["word"]) * inputs["word_info"][:, :1]
         text = self.text.step(word, state, new)
-        z = style_mean + self.code_in(new["code"])
         ahead = self._lookahead(inputs["lookahead"])
+        level = self.tracker.frame(torch.stack(levels, 1))
         extras = torch.cat([level, inputs["word_info"][:, 1:], ahead], -1)
-        pose: Tensor | None = None
-        voice: Tensor | None = None
+        heard = torch.cat([taps.flatten(1), text[:, -1], extras, style_mean, code], -1)
+        course, voice = self.rhythm.step(heard, code, state, new)
+        z = style_mean + self.code_in(torch.cat([code, new["latched"]], -1))
+        poses: list[Tensor] = []
         for k, part in enumerate(self.levels):
-            parts = [audio[:, k], text[:, k], z, extras]
-            joined = torch.cat(parts if pose is None else [pose, *parts], -1)
+            parts = [audio[:, k], text[:, k], z, extras, course]
+            joined = torch.cat([*poses[-1:], *parts], -1)
             hidden = part.gru.step(joined, state, new)  # type: ignore[operator]
-            if voice is None:
-                voice = torch.sigmoid(self.voice(hidden))
-            pose = part.out(hidden)  # type: ignore[operator]
-        assert pose is not None
-        assert voice is not None
-        directions = pose.unflatten(-1, (self.skeleton.vectors, 3)) + self.mean
-        return {"directions": directions, "voice": voice}, new
+            poses.append(part.out(hidden))  # type: ignore[operator]
+        directions = poses[-1].unflatten(-1, (self.skeleton.vectors, 3)) + self.mean
+        return {"directions": directions, "voice": torch.sigmoid(voice)}, new

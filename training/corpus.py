@@ -10,7 +10,8 @@ by the causal planner (DESIGN 9). The folder it writes:
   of the corpus, which a network subtracts.
 - `NNNN.npz`: a minute each. `audio` int16 [n] at 16 kHz as the network hears
   it; `directions` float16 [3, 900, 45, 3], the plan for each lookahead A of
-  `lookaheads`; `code` int16 [900], `word_frame`, `word_start` int32 [W],
+  `lookaheads`; `code` int16 [900]; `phase` int8 [900] of `planner.Phase` and
+  `released` bool [900], a stroke begins, both by step; `word_frame`, `word_start` int32 [W],
   `word` [W], `word_final` bool [W], `voiced`, `accent` bool [900] (truth, from
   the clean speech), `style` int8, `kind`, `seed`. Step s of the network
   consumes frame s of audio, `code[s]`, and the word with `word_frame == s`;
@@ -44,7 +45,7 @@ from training.sequences import FRAMES, LOOKAHEADS, Sources, make_sequence
 from training.speech import LJ_HELD_APART, Synthesiser, load_ljspeech
 from training.voices import ESPEAK_VOICES, FLITE_VOICES
 
-FORMAT = 1
+FORMAT = 2
 
 LICENCES = {
     "gesture clips and idle loops": "SmartBody (USC ICT), LGPL-2.1",
@@ -74,7 +75,7 @@ class Job:
     @property
     def utterances(self) -> int:
         """How many different synthesised utterances there are to draw from."""
-        return int(np.clip(600 * self.hours, 200, 6000))
+        return int(np.clip(600 * self.hours, 200, 12_000))
 
 
 def add_parser(subparsers: Any) -> None:

@@ -116,7 +116,7 @@ def fit(corpus: Path, out: Path, options: FitOptions, weights: LossWeights) -> P
 
 
 def _terms(network: Ha2gStream, loss: StreamLoss, batch: Batch) -> dict[str, Tensor]:
-    poses, voice = network(
+    drawn = network(
         batch.image,
         batch.level,
         batch.word,
@@ -124,8 +124,9 @@ def _terms(network: Ha2gStream, loss: StreamLoss, batch: Batch) -> dict[str, Ten
         batch.lookahead,
         batch.style,
         batch.code,
+        batch.course,
     )
-    return loss(poses, voice, batch.target, batch.known, batch.voiced)
+    return loss(drawn, batch)
 
 
 def _rate(step: int, options: FitOptions) -> float:

@@ -1,13 +1,14 @@
 """What the streaming networks are trained to do (spec/streaming.md, What follows, 2-3)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from models.ha2g_stream import Drawn
 from streamer.skeleton import Skeleton
+from training.dataset import Batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,13 +17,15 @@ class LossWeights:
 
     pose: Huber at every level; speed: L1 of velocities; shake: L1 of
     accelerations, without which the hands tremble; place: wrist, elbow and
-    finger positions; voice: the activity head.
+    finger positions; move: cross-entropy of the decisions; voice: the activity
+    head.
     """
 
     pose: float = 1.0
     speed: float = 2.0
     shake: float = 2.0
     place: float = 1.0
+    move: float = 0.2
     voice: float = 0.05
 
 
@@ -50,19 +53,15 @@ class StreamLoss:
         self.mean = torch.tensor(skeleton.mean)
         self.chains = _chains(skeleton)
 
-    def __call__(
-        self, poses: Sequence[Tensor], voice: Tensor, target: Tensor, known: Tensor, voiced: Tensor
-    ) -> dict[str, Tensor]:
-        """Return named, weighted terms.
-
-        poses: each level's [B, T, D_k * 3] minus the mean; target [B, T, D, 3];
-        known [B, T]; voice logits and voiced [B, T].
-        """
-        mask = known.float()
+    def __call__(self, drawn: Drawn, batch: Batch) -> dict[str, Tensor]:
+        """Return named, weighted terms of what a network drew of a batch."""
+        poses, target, mask = drawn.poses, batch.target, batch.known.float()
         count = mask.sum().clamp(min=1.0)
         wanted = target - self.mean
         pose = torch.zeros(())
-        for level, out in zip(self.skeleton.levels, poses, strict=True):
+        # a network without a cascade has the last level alone
+        levels = self.skeleton.levels[-len(poses) :]
+        for level, out in zip(levels, poses, strict=True):
             index = list(level)
             error = huber(out.unflatten(-1, (-1, 3)), wanted[:, :, index])
             pose = pose + ((error.mean(-1) * self.vector[index]).mean(-1) * mask).sum() / count
@@ -71,13 +70,15 @@ class StreamLoss:
         speed, shake = self._change(error, mask, 1), self._change(error, mask, 2)
         reach = last + self.mean
         place = huber(self._places(reach), self._places(target)).mean((-1, -2))
-        heard = functional.binary_cross_entropy_with_logits(voice, voiced, reduction="none")
+        heard = functional.binary_cross_entropy_with_logits(drawn.voice, batch.voiced)
+        moved = functional.cross_entropy(drawn.moves.flatten(0, 1), batch.course.move.flatten())
         return {
             "pose": self.weights.pose * pose / len(poses),
             "speed": self.weights.speed * speed,
             "shake": self.weights.shake * shake,
             "place": self.weights.place * (place * mask).sum() / count,
-            "voice": self.weights.voice * heard.mean(),
+            "move": self.weights.move * moved,
+            "voice": self.weights.voice * heard,
         }
 
     def _change(self, error: Tensor, mask: Tensor, order: int) -> Tensor:

@@ -77,13 +77,14 @@ class Timeline:
 
     clip: index in the library, `REST` for the idle pose. time: seconds in that
     clip. cut: a new segment begins here; the drawing blends over it. phase:
-    of `Phase`. trigger: index of the word class acting, -1 for none.
+    of `Phase`. released: a stroke begins here. triggered: it is a word's.
     """
 
     clip: Ints
     time: Float
     cut: npt.NDArray[np.bool_]
     phase: Ints
+    released: npt.NDArray[np.bool_]
     triggered: npt.NDArray[np.bool_]
 
 
@@ -113,17 +114,20 @@ class Planner:
         heard: S frames. codes: [S] the code in force. words: the gesture class
         that a word arriving in each step triggers, None where none does.
         """
-        rows: list[tuple[int, float, bool, int, bool]] = []
+        rows: list[tuple[int, float, bool, int, bool, bool]] = []
         for step, code in enumerate(codes.tolist()):
             self._cut = self._fired = False
             self._step(bool(heard.voiced[step]), bool(heard.accent[step]), int(code), words[step])
-            rows.append((self._clip, self._time, self._cut, int(self._phase), self._fired))
-        clip, time, cut, phase, fired = zip(*rows, strict=True)
+            released = self._since_release == 0
+            row = (self._clip, self._time, self._cut, int(self._phase), released, self._fired)
+            rows.append(row)
+        clip, time, cut, phase, released, fired = zip(*rows, strict=True)
         return Timeline(
             clip=np.array(clip),
             time=np.array(time),
             cut=np.array(cut),
             phase=np.array(phase),
+            released=np.array(released),
             triggered=np.array(fired),
         )
 

@@ -65,11 +65,14 @@ def make_sequence(sources: Sources, seed: int, number: int) -> dict[str, npt.NDA
     words: list[str | None] = [None] * steps
     for arrival in arrivals:
         words[arrival.frame] = trigger_class(arrival.text)
-    poses = plan(sources.library, heard, codes, words, style)
+    timeline = Planner(sources.library, STYLES[style]).run(heard, codes, words)
+    poses = draw(sources.library, timeline, heard, codes, STYLES[style])
     return {
         "audio": (heard_audio * 32767).clip(-32768, 32767).astype(np.int16),
         "directions": np.stack([poses[a : a + FRAMES] for a in LOOKAHEADS]).astype(np.float16),
         "code": codes[:FRAMES].astype(np.int16),
+        "phase": timeline.phase[:FRAMES].astype(np.int8),
+        "released": timeline.released[:FRAMES],
         "word_frame": np.array([a.frame for a in arrivals], np.int32),
         "word_start": np.array([a.spoken for a in arrivals], np.int32),
         "word": np.array([a.text for a in arrivals], np.str_),

@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from models.checkpoint import load_checkpoint
+from models.ha2g_stream import Drawn
+from models.rhythm import MOVES, true_course
 from streamer.errors import InputError
 from streamer.skeleton import load_skeleton
 from tests.stream_networks import TINY
 from training import fit as fitting
-from training.dataset import CorpusTensors, word_rows
+from training.dataset import Batch, CorpusTensors, word_rows
 from training.fit import FitOptions, fit
 from training.losses_stream import LossWeights, StreamLoss, vector_weights
 
@@ -42,6 +44,8 @@ def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             audio=audio.astype(np.int16),
             directions=np.repeat(plan[None], 3, 0).astype(np.float16),
             code=random.integers(0, 5, FRAMES).astype(np.int16),
+            phase=np.where(loud, 3, 0).astype(np.int8),
+            released=np.diff(loud, prepend=False) & loud,
             word=np.array(["big"]),
             word_frame=np.array([20], np.int32),
             word_start=np.array([15], np.int32),
@@ -124,13 +128,25 @@ def test_what_moves_the_hands_weighs_most():
 
 def test_rows_without_a_target_do_not_count():
     skeleton = load_skeleton("upper_body")
-    loss = StreamLoss(skeleton, LossWeights(voice=0.0))
     target = torch.tensor(skeleton.mean).expand(1, 10, 45, 3).clone()
     poses = [torch.zeros(1, 10, len(level) * 3) for level in skeleton.levels]
     known = torch.ones(1, 10, dtype=torch.bool)
     known[:, :3] = False
     target[:, :3] += 5.0
     silent = torch.zeros(1, 10)
-    assert sum(float(v) for v in loss(poses, silent, target, known, silent).values()) == 0
+    moves = torch.zeros(1, 10, dtype=torch.int64)
+    drawn = Drawn(poses=poses, moves=torch.zeros(1, 10, MOVES), voice=silent)
+    blank = {n: silent for n in ("image", "level", "word", "word_info", "lookahead", "style")}
+    batch = Batch(
+        **blank,
+        code=torch.zeros(1, 10, 12),
+        course=true_course(moves, torch.zeros(1, 10, 12)),
+        target=target,
+        known=known,
+        voiced=silent,
+    )
+    weights = LossWeights(voice=0.0, move=0.0)
+    loss = StreamLoss(skeleton, weights)
+    assert sum(float(v) for v in loss(drawn, batch).values()) == 0
     known[:, 0] = True
-    assert float(loss(poses, silent, target, known, silent)["pose"]) > 0
+    assert float(loss(drawn, batch)["pose"]) > 0

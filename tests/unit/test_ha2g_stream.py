@@ -4,8 +4,9 @@ import numpy as np
 import torch
 
 from export.parity import draw, probe_signal
-from models.frontend import column_windows
+from models.frontend import LEVEL_FEATURES, column_windows
 from models.ha2g_stream import COLUMNS, PRESETS, Ha2gStream
+from models.rhythm import true_course
 from streamer.skeleton import load_skeleton
 from tests.stream_networks import TINY, tiny_network
 
@@ -13,11 +14,11 @@ FRAMES = 60
 
 
 def arguments(frames: int = FRAMES, seed: int = 5) -> dict[str, torch.Tensor]:
-    """Return one session's `forward` arguments, drawn at random."""
+    """Return one session's `forward` arguments but the course, drawn at random."""
     generator = torch.Generator().manual_seed(seed)
     return {
         "image": torch.randn(1, frames, COLUMNS, TINY.mels, generator=generator),
-        "level": torch.randn(1, frames, 3, generator=generator),
+        "level": torch.randn(1, frames, LEVEL_FEATURES, generator=generator),
         "word": torch.randint(0, 64, (1, frames, 12), generator=generator, dtype=torch.int32),
         "word_info": torch.ones(1, frames, 3),
         "lookahead": torch.tensor([[2]]),
@@ -27,9 +28,17 @@ def arguments(frames: int = FRAMES, seed: int = 5) -> dict[str, torch.Tensor]:
 
 
 @torch.no_grad()
-def last_level(network: Ha2gStream, **changed: torch.Tensor) -> torch.Tensor:
-    """Return the finest level's output [T, D * 3]."""
-    return network(**(arguments() | changed))[0][-1][0]
+def last_level(
+    network: Ha2gStream, move: torch.Tensor | None = None, **changed: torch.Tensor
+) -> torch.Tensor:
+    """Return what is drawn [T, D * 3], and decided [T, MOVES], side by side."""
+    given = arguments() | changed
+    course = true_course(MOVE if move is None else move, given["code"])
+    drawn = network(**given, course=course)
+    return torch.cat([drawn.poses[-1][0], drawn.moves[0], drawn.voice[0, :, None]], -1)
+
+
+MOVE = torch.tensor([[0] * 5 + [1] * 6 + [2] * 9 + [3] + [4] * 8 + [3] + [4] * 10 + [5] * 20])
 
 
 def test_nothing_sees_the_future():
@@ -41,6 +50,11 @@ def test_nothing_sees_the_future():
         moved = (last_level(network, **{name: later}) - base).abs().amax(1)
         assert moved[:40].max() == 0, name
         assert moved[40] > 0, f"{name} has no influence"
+    move = MOVE.clone()
+    move[:, 40] = 2
+    moved = (last_level(network, move=move) - base).abs().amax(1)
+    assert moved[:40].max() == 0
+    assert moved[40] > 0
 
 
 def test_style_and_lookahead_matter():
@@ -70,7 +84,9 @@ def test_step_equals_whole_sequence_from_raw_audio():
     image, level = network.features(windows)
     given = arguments()
     codes = network.codes[draw(network.dice, FRAMES, seed)][None]
-    whole = network(**(given | {"image": image[None], "level": level[None], "code": codes}))
+    given |= {"image": image[None], "level": level[None], "code": codes}
+    whole = network.generate(**given, seed=torch.tensor(seed)[None])
+    assert len(whole.moves[0].argmax(-1).unique()) > 2, "an untrained rhythm moves at random"
     shapes = network.state_shapes()
     zeros = {name: torch.zeros(1, *shape) for name, shape in shapes.items()}
     state = network.fresh_state(zeros, {"seed": torch.tensor(seed)[None]})
@@ -83,9 +99,10 @@ def test_step_equals_whole_sequence_from_raw_audio():
             "style": given["style"],
         }
         outputs, state = network.step(inputs, state)
-        want = whole[0][-1][0, m].unflatten(-1, (-1, 3)) + network.mean
+        want = whole.poses[-1][0, m].unflatten(-1, (-1, 3)) + network.mean
         torch.testing.assert_close(outputs["directions"][0], want, atol=2e-6, rtol=0)
-        torch.testing.assert_close(outputs["voice"][0, 0], torch.sigmoid(whole[1][0, m]))
+        torch.testing.assert_close(outputs["voice"][0, 0], torch.sigmoid(whole.voice[0, m]))
+        assert torch.equal(state["move"], whole.moves[:, m])
         assert {n: t.shape[1:] for n, t in state.items()} == shapes
 
 
@@ -118,7 +135,8 @@ def test_small_preset_fits_its_budget():
         network.step(inputs, state)
     front = 2 * network.front.analysis.numel() + 2 * network.front.mel.numel()
     text = sum(w.numel() for w in network.text.weights)
-    grus = sum(p.numel() for part in network.levels for p in part.gru.parameters())
+    parts = [*network.levels, network.rhythm]
+    grus = sum(p.numel() for part in parts for p in part.gru.parameters())
     assert counted[0] + front + text + grus <= 8_000_000
 
 
@@ -131,7 +149,9 @@ def test_full_preset_has_the_published_widths_and_both_forms_agree():
     shapes = network.state_shapes()
     assert sum(name.startswith("layer") and "conv" in name for name in shapes) == 32
     assert sum(shape == (300,) for name, shape in shapes.items() if name[:3] == "gru") == 24
-    assert sum(int(np.prod(shape)) for shape in shapes.values()) == 264_147
+    rhythm = {n: s for n, s in shapes.items() if n in network.rhythm.shapes()}
+    assert sum(int(np.prod(shape)) for shape in rhythm.values()) == 128 + 6 + 1 + 12 + 3
+    assert sum(int(np.prod(shape)) for shape in shapes.values()) == 264_783
     generator = torch.Generator().manual_seed(1)
     windows = torch.randn(4, COLUMNS, 1024, generator=generator) * 0.1
     style, seed = torch.tensor([[0.2, 0.5, 0.3]]), torch.tensor([[7.0, 8.0, 9.0]])
@@ -140,11 +160,13 @@ def test_full_preset_has_the_published_widths_and_both_forms_agree():
     with torch.no_grad():
         image, level = network.features(windows)
         codes = network.codes[draw(network.dice, 4, seed[0].numpy())]
-        poses, _ = network(image[None], level[None], word, info, ahead, style, codes[None])
+        drawn = network.generate(
+            image[None], level[None], word, info, ahead, style, codes[None], seed
+        )
         inputs = {"word": word[:, 0], "word_info": info[:, 0], "lookahead": ahead, "style": style}
         inputs |= {"seed": seed, "audio": windows[:1]}
         state = network.fresh_state({n: torch.zeros(1, *s) for n, s in shapes.items()}, inputs)
         for m in range(4):
             outputs, state = network.step({**inputs, "audio": windows[m : m + 1]}, state)
             got = (outputs["directions"] - network.mean).flatten()
-            torch.testing.assert_close(got, poses[-1][0, m], atol=1e-5, rtol=0)
+            torch.testing.assert_close(got, drawn.poses[-1][0, m], atol=1e-5, rtol=0)
