@@ -30,10 +30,17 @@ class ModelConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:
-    """Where the page and its stream are served."""
+    """Where the page and its stream are served, and to whom.
+
+    cert, key, token: needed beyond this machine. hosts: further names of the server.
+    """
 
     bind: str = "127.0.0.1"
     port: int = 8765
+    token: str | None = field(default=None, repr=False)
+    cert: Path | None = None
+    key: Path | None = None
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,10 +134,6 @@ class ServeConfig:
     asr: str = "external"
     words: Policy = "stable_prefix"
     avatar: Path | None = None
-    token: str | None = None
-    cert: Path | None = None
-    key: Path | None = None
-    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

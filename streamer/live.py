@@ -12,9 +12,10 @@ from streamer.asr.opening import open_words
 from streamer.audio.opening import open_source
 from streamer.audio.source import AudioSource
 from streamer.avatar import read_avatar
+from streamer.backends.loading import find_artifact
+from streamer.choices import Choices, known_models
 from streamer.clock import SAMPLE_RATE
 from streamer.config import LiveConfig
-from streamer.engine import Engine
 from streamer.interrupt import interruptible
 from streamer.metrics import open_metrics
 from streamer.outlets import listen_for_settings, start_server, vmc_sink, vrchat_sink
@@ -25,6 +26,7 @@ from streamer.session import Session
 from streamer.sinks.base import Hearing
 from streamer.sinks.fanout import Fanout
 from streamer.sinks.file import open_recording
+from streamer.sinks.websocket import WebSocketSink
 from streamer.steering import Steering
 from streamer.types import AudioChunk, Event, SkeletonFrame
 
@@ -50,8 +52,18 @@ async def live(config: LiveConfig, *, began: float, status: TextIO | None = None
         words = open_words(config.asr, source, recognise=source.live)
         metrics = open_metrics()
         loaded = load_engine(config.model, clock=_clock, metrics=metrics)
-        stack.push_async_callback(loaded.engine.aclose)
         later.session = session = loaded.engine.open_session(session_options(config.model))
+        choices = Choices(
+            source=source,
+            session=session,
+            engine=loaded.engine,
+            config=config.model,
+            load=lambda wanted: load_engine(wanted, clock=_clock, metrics=metrics).engine,
+            models=known_models(find_artifact(config.model.model)),
+            fixed_layout=bool(config.record),
+            renew=later.renew,
+        )
+        stack.push_async_callback(choices.aclose)
         listening = Listening(words, session, policy=config.words, tell=later.tell, clock=_clock)
         stack.push_async_callback(listening.aclose)
         listening.start()
@@ -82,14 +94,16 @@ async def live(config: LiveConfig, *, began: float, status: TextIO | None = None
                 steering=steering,
                 metrics=metrics,
                 clock=_clock,
+                choose=choices.choose,
             )
             sinks.append(viewers)
+            later.viewers = viewers
         later.fanout = fanout = Fanout(sinks, clock=_clock, measured=viewers)
         stack.push_async_callback(fanout.aclose)
         if config.osc_in is not None:
             await listen_for_settings(stack, config.osc_in, steering, fanout.put)
         await listening.ready()
-        run = _Run(loaded.engine, session, source, steering, fanout, line, began=began)
+        run = _Run(choices, session, source, steering, fanout, line, began=began)
         _greet(line, loaded, session, source, url, words=listening.name)
 
         ears = [sink for sink in recordings if isinstance(sink, Hearing)]
@@ -118,6 +132,7 @@ class _Later:
 
     session: Session
     fanout: Fanout
+    viewers: WebSocketSink | None = None
 
     def hello(self) -> Any:
         return self.session.hello()
@@ -125,13 +140,17 @@ class _Later:
     def tell(self, event: Event) -> None:
         self.fanout.put(event)
 
+    def renew(self) -> None:
+        if self.viewers is not None:
+            self.viewers.renew()
+
 
 class _Run:
     """A stream that runs: where its frames go, and what is shown meanwhile."""
 
     def __init__(
         self,
-        engine: Engine,
+        choices: Choices,
         session: Session,
         source: AudioSource,
         steering: Steering,
@@ -140,7 +159,7 @@ class _Run:
         *,
         began: float,
     ) -> None:
-        self._engine = engine
+        self._choices = choices
         self._steering = steering
         self._session = session
         self._source = source
@@ -181,7 +200,7 @@ class _Run:
             self._line.say(f"gesture: {name} failed: {reason}")
         first, wire_times = self._first, self._fanout.wire_times
         done = report(
-            self._engine,
+            self._choices.engine,
             self._session,
             fps=self._fps,
             deadline_misses=self._session.stats().deadline_misses,

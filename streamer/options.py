@@ -44,7 +44,7 @@ def _model(told: argparse.Namespace) -> ModelConfig:
 
 def live_config(told: argparse.Namespace) -> LiveConfig:
     """Return what `gesture live` was told; raises `UsageError` where it clashes."""
-    server = None if told.no_server else ServerOptions(bind=told.bind, port=told.port)
+    server = None if told.no_server else _server(told)
     if told.avatar is not None and server is None and told.vmc is None and not told.record:
         raise UsageError("--avatar needs the page, --vmc or --record; leave out --no-server")
     return LiveConfig(
@@ -62,6 +62,17 @@ def live_config(told: argparse.Namespace) -> LiveConfig:
         record=tuple(told.record),
         server=server,
         duration=told.duration,
+    )
+
+
+def _server(told: argparse.Namespace) -> ServerOptions:
+    return ServerOptions(
+        bind=told.bind,
+        port=told.port,
+        token=told.token,
+        cert=told.cert,
+        key=told.key,
+        hosts=tuple(told.host),
     )
 
 
@@ -89,7 +100,7 @@ def replay_config(told: argparse.Namespace) -> ReplayConfig:
         vmc_options=_vmc_options(told),
         vrchat=_vrchat_options(told),
         osc_in=told.osc_in,
-        server=None if told.no_server else ServerOptions(bind=told.bind, port=told.port),
+        server=None if told.no_server else _server(told),
         loop=told.loop,
     )
 
@@ -148,7 +159,7 @@ def serve_config(told: argparse.Namespace) -> ServeConfig:
         raise UsageError("--sessions 0: at least 1 session must be allowed")
     return ServeConfig(
         model=_model(told),
-        server=ServerOptions(bind=told.bind, port=told.port),
+        server=_server(told),
         sessions=told.sessions,
         asr=told.asr,
         words=told.words,
@@ -437,6 +448,12 @@ def _add_server(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bind", default="127.0.0.1", metavar="ADDR", help="listen here")
     parser.add_argument(
         "--port", type=parse_port, default=8765, help="8765; 0 takes a free one and prints it"
+    )
+    parser.add_argument("--token", help="what clients must send first; needed beyond loopback")
+    parser.add_argument("--cert", type=Path, metavar="FILE", help="TLS certificate chain")
+    parser.add_argument("--key", type=Path, metavar="FILE", help="TLS private key")
+    parser.add_argument(
+        "--host", action="append", default=[], metavar="NAME", help="further name of this server"
     )
 
 

@@ -1,10 +1,10 @@
 """Where a stream goes, for `live` and `replay` alike: the page, VMC, settings from outside."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streamer.avatar import Avatar, read_avatar
 from streamer.clock import Clock
@@ -13,6 +13,13 @@ from streamer.metrics import Metrics
 from streamer.sinks.base import Sink
 from streamer.steering import Steering
 from streamer.types import Event, Hello, WordEvent
+from streamer.wire_requests import Choose
+
+if TYPE_CHECKING:  # the server is loaded where it is started
+    from streamer.sinks.websocket import WebSocketSink
+
+Choosing = Callable[[Choose], Awaitable[Mapping[str, Any]]]
+"""See `streamer.serving.watch.LocalInputs`."""
 
 
 async def vmc_sink(
@@ -71,7 +78,8 @@ async def start_server(
     steering: Steering,
     metrics: Metrics,
     clock: Clock,
-) -> tuple[str, Sink]:
+    choose: Choosing | None = None,
+) -> tuple[str, "WebSocketSink"]:
     """Start the server; return the page's address and the viewers' sink."""
     from streamer.server import Server, ServerConfig
     from streamer.serving.watch import LocalInputs
@@ -80,9 +88,22 @@ async def start_server(
         return steering.set_avatar(None if path is None else read_avatar(path))
 
     server = Server(
-        ServerConfig(bind=options.bind, port=options.port),
+        ServerConfig(
+            bind=options.bind,
+            port=options.port,
+            hosts=options.hosts,
+            cert=options.cert,
+            key=options.key,
+            token=options.token,
+        ),
         hello=hello,
-        inputs=LocalInputs(word=word, interrupt=interrupt, control=steering.control, avatar=show),
+        inputs=LocalInputs(
+            word=word,
+            interrupt=interrupt,
+            control=steering.control,
+            avatar=show,
+            choose=choose,
+        ),
         metrics=metrics,
         clock=clock,
     )

@@ -75,6 +75,19 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Choose:
+    """Another microphone or model; without any it asks what there is.
+
+    device, model: an `id` of a `choices` event; device may be `default`, the
+    system's choice. rescan: first look for microphones that were plugged in.
+    """
+
+    device: str | None = None
+    model: str | None = None
+    rescan: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AvatarUpload:
     """A VRM file of `size` bytes follows in binary messages."""
 
@@ -96,7 +109,16 @@ class End:
 
 
 Request = (
-    ClientHello | Subscribe | Ack | WordEvent | Interrupt | Control | AvatarUpload | Ping | End
+    ClientHello
+    | Subscribe
+    | Ack
+    | WordEvent
+    | Interrupt
+    | Control
+    | Choose
+    | AvatarUpload
+    | Ping
+    | End
 )
 
 
@@ -121,6 +143,12 @@ def decode_request(text: str) -> Request:
             return Interrupt()
         case "control":
             return Control(settings=_settings(m))
+        case "choose":
+            return Choose(
+                device=_string(m, "device", _MAX_NAME) if "device" in m else None,
+                model=_string(m, "model", _MAX_NAME) if "model" in m else None,
+                rescan=_boolean(m, "rescan", False),
+            )
         case "avatar":
             return AvatarUpload(
                 name=_string(m, "name", _MAX_NAME),
@@ -164,6 +192,13 @@ def encode_request(request: Request) -> str:
             message = {"type": "interrupt"}
         case Control():
             message = {"type": "control", "settings": dict(request.settings)}
+        case Choose():
+            message = {"type": "choose"}
+            for key in ("device", "model"):
+                if (value := getattr(request, key)) is not None:
+                    message[key] = value
+            if request.rescan:
+                message["rescan"] = True
         case AvatarUpload():
             message = {
                 "type": "avatar",

@@ -10,7 +10,7 @@ Kind = Literal["input", "output"]
 
 # Windows shows each device once per host API. WASAPI (shared) has whole names
 # and the least delay; MME cuts names off and adds 100 ms; WDM-KS locks others out.
-_HOST_APIS = ("Windows WASAPI", "Windows DirectSound", "MME", "Windows WDM-KS")
+HOST_APIS = ("Windows WASAPI", "Windows DirectSound", "MME", "Windows WDM-KS")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +102,7 @@ def find_again(devices: Sequence[Device], device: Device) -> Device | None:
 def _named(devices: Sequence[Device], wanted: str) -> list[Device]:
     exact = [device for device in devices if device.name.casefold() == wanted]
     found = exact or [device for device in devices if wanted in device.name.casefold()]
-    for api in _HOST_APIS:
+    for api in HOST_APIS:
         if best := [device for device in found if device.host_api == api]:
             return best
     return found
@@ -111,7 +111,7 @@ def _named(devices: Sequence[Device], wanted: str) -> list[Device]:
 def _default_index(apis: Sequence[dict[str, Any]], default: int, kind: Kind) -> int:
     """Return the default device; PortAudio's own choice on Windows is MME's."""
     for api in apis:
-        if api["name"] == _HOST_APIS[0] and api[f"default_{kind}_device"] >= 0:
+        if api["name"] == HOST_APIS[0] and api[f"default_{kind}_device"] >= 0:
             return api[f"default_{kind}_device"]
     if default >= 0:
         return default

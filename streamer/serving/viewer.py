@@ -95,6 +95,11 @@ class Viewer:
         assert self._closing is not None
         await self._closing
 
+    def leave(self, code: int, reason: str) -> None:
+        """Close, and do not wait for it."""
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(close(self.ws, code, reason))
+
     async def aclose(self, code: int, reason: str) -> None:
         """Close and wait for it, at most for the connection's close timeout."""
         if self._retry is not None:

@@ -1,5 +1,6 @@
 """What a viewer of the local session may say: acknowledge, steer, send an avatar."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from streamer.wire import CloseCode, event_json
 from streamer.wire_requests import (
     MAX_CHUNK_BYTES,
     AvatarUpload,
+    Choose,
     ClientHello,
     Control,
     Interrupt,
@@ -36,13 +38,16 @@ class LocalInputs:
 
     control: takes settings by name and returns all that are in effect; raises
     `UsageError` for one that does not exist. avatar: is told which file is shown
-    from now on, None for the mannequin, and returns the settings too.
+    from now on, None for the mannequin, and returns the settings too. choose:
+    switches microphone or model, which may take seconds, and returns the data of a
+    `choices` event; raises `GestureError` with the reason.
     """
 
     word: Callable[[WordEvent], None]
     interrupt: Callable[[], None]
     control: Callable[[Mapping[str, Scalar]], Mapping[str, Any]]
     avatar: Callable[[Path | None], Mapping[str, Any]] | None = None
+    choose: Callable[[Choose], Awaitable[Mapping[str, Any]]] | None = None
 
 
 class Watch:
@@ -67,6 +72,7 @@ class Watch:
         self._tell_all = tell_all
         self._upload: Upload | None = None
         self._discard = 0
+        self._changing: asyncio.Task[None] | None = None
 
     async def run(self, ws: ServerConnection) -> None:
         """Serve until the client leaves; raises `ProtocolError` for one that must."""
@@ -80,6 +86,8 @@ class Watch:
         finally:
             if self._upload is not None:
                 await self._uploads.abort(self._upload)
+            if self._changing is not None:  # it was asked for, whoever has left since
+                await self._changing
 
     async def _request(self, request: Request) -> None:
         if self._viewer.handle(request):
@@ -93,6 +101,8 @@ class Watch:
                 await self._tell_avatar(await self._uploads.forget())
             case WordEvent() | Interrupt() | Control():
                 await self._steer(request)
+            case Choose():
+                self._choose(request)
             case _:
                 raise ProtocolError(f"{type(request).__name__} is no message for a viewer")
 
@@ -111,6 +121,29 @@ class Watch:
                     await self._tell("settings", settings)
         except GestureError as error:
             self._warn("refused", str(error))
+
+    def _choose(self, request: Choose) -> None:
+        """Start a change; acknowledgements must be read while it is under way."""
+        if self._inputs is None or self._inputs.choose is None:
+            self._warn("unavailable", "this stream offers no choice of microphone or model")
+        elif self._changing is not None and not self._changing.done():
+            self._warn("refused", "another change is under way; try again when it is done")
+        else:
+            self._changing = asyncio.create_task(self._change(request, self._inputs.choose))
+
+    async def _change(
+        self, request: Choose, choose: Callable[[Choose], Awaitable[Mapping[str, Any]]]
+    ) -> None:
+        try:
+            chosen = await choose(request)
+        except GestureError as error:
+            self._warn("refused", str(error))
+            chosen = await choose(Choose())  # what is in use after all
+        if request == Choose():
+            event = Event(kind="choices", sample=self._viewer.last_sample, data=chosen)
+            self._viewer.tell(event_json(event))
+        else:
+            await self._tell("choices", chosen)
 
     async def _begin(self, request: AvatarUpload) -> None:
         if self._upload is not None:

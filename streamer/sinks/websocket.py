@@ -63,6 +63,12 @@ class WebSocketSink:
         """Forget a client."""
         self._viewers.discard(viewer)
 
+    def renew(self) -> None:
+        """Let every viewer come again: the stream's header has changed."""
+        viewers, self._viewers = tuple(self._viewers), set()
+        for viewer in viewers:
+            viewer.leave(1012, "the stream has a new header; connect again")
+
     async def send(self, frame: SkeletonFrame) -> None:
         """Hand a frame to every viewer; one that is not finite is dropped and logged."""
         poses = (frame.root, frame.rotations, frame.positions, frame.directions)

@@ -103,7 +103,7 @@ def test_the_other_commands() -> None:
     render = render_config(parse(["render", "a.wav", "-o", "a.npz", "--output=b.jsonl"]))
     assert render.output == (Path("a.npz"), Path("b.jsonl"))
     serve = serve_config(parse(["serve", "--sessions", "3", "--host", "a.example"]))
-    assert (serve.sessions, serve.hosts) == (3, ("a.example",))
+    assert (serve.sessions, serve.server.hosts) == (3, ("a.example",))
     bench = bench_config(parse(["bench", "--slots", "1, 8", "--seconds", "2"]))
     assert (bench.slots, bench.seconds, bench.log) == ((1, 8), 2.0, None)
 
