@@ -31,6 +31,8 @@ from streamer.clock import SAMPLE_RATE
 from streamer.errors import InputError, UsageError
 from streamer.types import AudioChunk, Float32
 from streamer.words import normalise
+from training import asr_beside
+from training.asr_beside import Beside, measure_beside
 from training.progress import track
 
 _DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -74,6 +76,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument("--data", type=Path, default=_DATA, metavar="DIR")
     parser.add_argument("--words", choices=POLICIES, default="stable_prefix")
     parser.add_argument("--clips", type=int, default=1000, help="at most so many of each corpus")
+    parser.add_argument(
+        "--beside",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="then run `gesture live` for so long, without and with each, and watch it",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser.add_argument("--log", type=Path, metavar="FILE.jsonl", help="append the rows to this")
     parser.set_defaults(run=run)
@@ -84,11 +93,21 @@ def run(options: argparse.Namespace) -> int:
     clips = list(find_clips(options.data, options.clips))
     names = options.asr or ["pocketsphinx"]
     rows = [row for name in names for row in asyncio.run(measure(name, clips, options.words))]
-    result = {"machine": machine(), "policy": options.words, "rows": rows}
+    beside: list[Beside] = []
+    if options.beside > 0:
+        speech = np.concatenate([_read(clip.path) for clip in clips])
+        beside = measure_beside(names, speech, options.beside)
+    result = {
+        "machine": machine(),
+        "policy": options.words,
+        "rows": rows,
+        "beside": [row.to_json() for row in beside],
+    }
     if options.log is not None:
         with options.log.open("a", encoding="utf-8") as log:
             log.write(json.dumps(result) + "\n")
-    print(json.dumps(result) if options.json else table(rows))
+    tables = table(rows) + (f"\n\n{asr_beside.table(beside)}" if beside else "")
+    print(json.dumps(result) if options.json else tables)
     return 0
 
 

@@ -15,6 +15,7 @@ from tests.support import require
 from tests.unit.test_asr_sherpa import noise
 from training.__main__ import main
 from training.asr import find_clips, start_errors, table
+from training.asr_beside import measure_beside
 
 TEXT_GRID = """
 item [1]:
@@ -95,3 +96,27 @@ def test_what_is_no_recogniser(data: Path, capsys: pytest.CaptureFixture[str]) -
     assert main(["asr", "--asr", "none", "--data", str(data)]) == 2
     assert "is no recogniser" in capsys.readouterr().err
     assert main(["asr", "--data", str(data / "no")]) == 2
+
+
+def test_the_cost_beside_an_engine(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    require(
+        find_spec("sherpa_onnx") is not None and find_spec("webrtcvad") is not None,
+        "needs the sherpa extra",
+    )
+    model = f"sherpa:{tiny_sherpa(tmp_path / 'tiny')}"
+    command = ["asr", "--asr", model, "--data", str(data), "--clips", "1", "--beside", "2"]
+    assert main([*command, "--json"]) == 0
+    alone, beside = json.loads(capsys.readouterr().out)["beside"]
+    assert (alone["asr"], alone["recogniser"], alone["frames"]) == ("none", None, 30)
+    assert beside["asr"] == model
+    # an interpreter with numpy and a recogniser, and one with onnxruntime, in its own process
+    assert beside["recogniser"]["rss_mb"] > 20
+    assert beside["engine"]["rss_mb"] > 50
+    assert beside["recogniser"]["cpu_factor"] > 0
+
+
+def test_a_stream_that_fails_beside_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"tokens\.txt"):
+        measure_beside([f"sherpa:{tmp_path}"], np.zeros(16_000, np.float32), 0.2)
