@@ -11,7 +11,7 @@ import numpy as np
 
 from streamer.backends.cuda import Cuda, CudaError, Pinned, load_cuda
 from streamer.backends.layout import Layout
-from streamer.backends.onnxruntime import check_state, graph_name
+from streamer.backends.onnxruntime_session import check_state, graph_name
 from streamer.backends.tensorrt_api import Api, Context, TensorEngine, load_tensorrt
 from streamer.backends.tensorrt_engine import (
     EngineKey,

@@ -15,7 +15,7 @@ from typing import Any, Literal, cast
 import platformdirs
 
 from streamer.backends.cuda import Cuda
-from streamer.backends.onnxruntime import graph_name
+from streamer.backends.onnxruntime_session import graph_name
 from streamer.backends.tensorrt_api import Api, TensorEngine
 from streamer.errors import ArtifactError, BackendError
 from streamer.spec import ModelSpec, TensorSpec, load_manifest

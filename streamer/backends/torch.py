@@ -9,7 +9,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from streamer.backends.layout import Layout
-from streamer.backends.onnxruntime import check_state
+from streamer.backends.onnxruntime_session import check_state
 from streamer.errors import ArtifactError, BackendError, UsageError
 from streamer.spec import ModelSpec, load_manifest
 from streamer.types import GestureState, StepInputs, Tensors

@@ -95,7 +95,7 @@ def test_a_step_that_fails_leaves_the_state_as_it_was(tmp_path: Path) -> None:
     backend = OnnxRuntimeBackend(tiny_artifact(tmp_path / "m"))
     first, second = speechlike(backend.spec, 2, seed=1)
     _, state = backend.step(batch(backend.spec, [first], [True]), backend.initial_state(1))
-    before = {name: array.copy() for name, array in state.items()}
+    before = {name: array.copy() for name, array in state.tensors.items()}
     # the graph looks this id up in a table of 64
     beyond = {**second, "word": np.full(4, 9_999, np.int32)}
     with pytest.raises(BackendError, match="onnxruntime: "):
