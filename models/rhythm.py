@@ -28,8 +28,11 @@ UNLIKELY = 0.04
 
 
 class Move(IntEnum):
-    """What the hands do. A stroke's first frame is a move of its own, so that
-    one stroke that follows another can be told from a long one."""
+    """What the hands do.
+
+    A stroke's first frame is a move of its own, so that one stroke that follows
+    another can be told from a long one.
+    """
 
     IDLE = 0
     PREPARE = 1

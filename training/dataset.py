@@ -24,21 +24,33 @@ class Hearing(Protocol):
     """What a network's configuration says of its inputs: a column's samples, mels, words."""
 
     @property
-    def window(self) -> int: ...
+    def window(self) -> int:
+        """Samples of a column."""
+        ...
+
     @property
-    def mels(self) -> int: ...
+    def mels(self) -> int:
+        """Mel bins of a column."""
+        ...
+
     @property
-    def buckets(self) -> int: ...
+    def buckets(self) -> int:
+        """Rows of the word table."""
+        ...
+
     @property
-    def word_slots(self) -> int: ...
+    def word_slots(self) -> int:
+        """Hashes of a word."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """One batch of crops; shapes as `Ha2gStream.forward` takes them.
 
-    course: the planner's decisions; target [B, T, D, 3]: the directions that each row's step emits; known [B, T]:
-    rows that count; voiced [B, T]: someone speaks.
+    course: the planner's decisions; target [B, T, D, 3]: the directions that
+    each row's step emits; known [B, T]: rows that count; voiced [B, T]: someone
+    speaks.
     """
 
     image: Tensor

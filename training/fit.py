@@ -6,13 +6,14 @@ import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from models.checkpoint import Checkpoint, save_checkpoint
-from models.ha2g_stream import PRESETS, Ha2gStream
+from models.families import Family, fresh_network, presets
 from training.dataset import Batch, CorpusTensors
 from training.losses_stream import LossWeights, StreamLoss
 from training.progress import track
@@ -22,14 +23,16 @@ from training.progress import track
 class FitOptions:
     """Settings of a run; all of them end up in the artifact's manifest.
 
-    steps: optimiser steps; crop: frames per crop; held: shards kept apart;
-    keep: steps between two points from which a killed run goes on.
+    family, preset: the network (`models/families.py`); steps: optimiser steps;
+    crop: frames per crop; held: shards kept apart; keep: steps between two points
+    from which a killed run goes on.
     """
 
+    family: Family = "ha2g_stream"
     preset: str = "small"
     steps: int = 3000
-    batch: int = 32
-    crop: int = 300
+    batch: int = 24
+    crop: int = 160
     rate: float = 2e-3
     seed: int = 1
     held: int = 4
@@ -56,19 +59,20 @@ class Average:
 
 
 def fit(corpus: Path, out: Path, options: FitOptions, weights: LossWeights) -> Path:
-    """Train a small `ha2g_stream` and write its checkpoint folder; returns the folder.
+    """Train a streaming network and write its checkpoint folder; returns the folder.
 
     Progress goes to standard error, losses to `log.jsonl`; a run that finds
     `resume.pt` in `out` goes on from there with the same random draws.
     """
     out.mkdir(parents=True, exist_ok=True)
-    config = PRESETS[options.preset]
+    config = presets(options.family)[options.preset]
     train = CorpusTensors.load(corpus, config, only=slice(options.held, None))
     held = CorpusTensors.load(corpus, config, only=slice(0, options.held))
     torch.manual_seed(options.seed)
-    network = Ha2gStream(config, train.skeleton, train.codes)
+    network = fresh_network(options.family, options.preset, train.skeleton, train.codes)
     loss = StreamLoss(train.skeleton, weights)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=1e-4)
+    learnt = [p for p in network.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(learnt, lr=options.rate, weight_decay=1e-4)
     average = Average(network, options.ema)
     first, spent = _resume(out, network, optimiser, average)
     began = time.perf_counter() - spent
@@ -85,7 +89,7 @@ def fit(corpus: Path, out: Path, options: FitOptions, weights: LossWeights) -> P
             total = torch.stack(list(terms.values())).sum()
             optimiser.zero_grad(set_to_none=True)
             total.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            torch.nn.utils.clip_grad_norm_(learnt, 1.0)
             optimiser.step()
             average.update(network)
             last = step + 1 == options.steps
@@ -107,7 +111,7 @@ def fit(corpus: Path, out: Path, options: FitOptions, weights: LossWeights) -> P
         "seconds": round(time.perf_counter() - began),
         "torch": torch.__version__,
     }
-    name = f"ha2g-stream-{options.preset}"
+    name = f"{options.family.replace('_', '-')}-{options.preset}"
     save_checkpoint(
         out,
         Checkpoint(name=name, preset=options.preset, network=network.eval(), provenance=provenance),
@@ -115,7 +119,7 @@ def fit(corpus: Path, out: Path, options: FitOptions, weights: LossWeights) -> P
     return out
 
 
-def _terms(network: Ha2gStream, loss: StreamLoss, batch: Batch) -> dict[str, Tensor]:
+def _terms(network: torch.nn.Module, loss: StreamLoss, batch: Batch) -> dict[str, Tensor]:
     drawn = network(
         batch.image,
         batch.level,
@@ -137,7 +141,7 @@ def _rate(step: int, options: FitOptions) -> float:
 
 @torch.no_grad()
 def _held(
-    network: Ha2gStream, average: Average, loss: StreamLoss, probe: Batch
+    network: torch.nn.Module, average: Average, loss: StreamLoss, probe: Batch
 ) -> dict[str, float]:
     """Return the averaged network's losses on the held batch."""
     kept = {k: v.clone() for k, v in network.state_dict().items()}
@@ -153,7 +157,7 @@ def _keep(
     out: Path,
     step: int,
     spent: float,
-    network: Ha2gStream,
+    network: torch.nn.Module,
     optimiser: torch.optim.Optimizer,
     average: Average,
 ) -> None:
@@ -170,7 +174,7 @@ def _keep(
 
 
 def _resume(
-    out: Path, network: Ha2gStream, optimiser: torch.optim.Optimizer, average: Average
+    out: Path, network: torch.nn.Module, optimiser: torch.optim.Optimizer, average: Average
 ) -> tuple[int, float]:
     path = out / "resume.pt"
     if not path.is_file():
@@ -188,7 +192,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("corpus", type=Path)
     parser.add_argument("-o", "--out", type=Path, required=True)
     defaults = FitOptions()
-    parser.add_argument("--preset", choices=sorted(PRESETS), default=defaults.preset)
+    parser.add_argument("--family", choices=get_args(Family), default=defaults.family)
+    parser.add_argument("--preset", default=defaults.preset, help="sizes of the family")
     for name in ("steps", "batch", "crop", "seed", "held", "keep"):
         parser.add_argument(f"--{name}", type=int, default=getattr(defaults, name))
     for name in ("rate", "ema"):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from models import families
 from models.checkpoint import load_checkpoint
 from models.ha2g_stream import Drawn
 from models.rhythm import MOVES, true_course
@@ -26,7 +27,7 @@ FRAMES = 60
 def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three shards whose motion follows loudness; the presets are tiny."""
     torch.set_num_threads(1)
-    monkeypatch.setattr(fitting, "PRESETS", {"small": TINY})
+    monkeypatch.setitem(families.HA2G_PRESETS, "small", TINY)
     folder, random = tmp_path / "corpus", np.random.default_rng(0)
     folder.mkdir()
     mean = load_skeleton("upper_body").mean
@@ -136,7 +137,7 @@ def test_rows_without_a_target_do_not_count():
     silent = torch.zeros(1, 10)
     moves = torch.zeros(1, 10, dtype=torch.int64)
     drawn = Drawn(poses=poses, moves=torch.zeros(1, 10, MOVES), voice=silent)
-    blank = {n: silent for n in ("image", "level", "word", "word_info", "lookahead", "style")}
+    blank = dict.fromkeys(("image", "level", "word", "word_info", "lookahead", "style"), silent)
     batch = Batch(
         **blank,
         code=torch.zeros(1, 10, 12),
