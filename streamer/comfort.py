@@ -59,6 +59,7 @@ class Comfort:
 
     def __init__(self, settings: Settings | None = None, *, avatar: Avatar | None = None) -> None:
         self._settings = settings or Settings()
+        self._neutral = _is_neutral(self._settings)
         self._rest = hanging()
         self._guard = TorsoGuard(avatar)
         self._filter: RotationFilter | None = None
@@ -82,6 +83,7 @@ class Comfort:
         old, self._settings = self._settings, settings
         if old == settings:
             return
+        self._neutral = _is_neutral(settings)
         if (old.filter, old.smoothing_ms) != (settings.filter, settings.smoothing_ms):
             self._filter = _filter(settings)
         if self._shown is not None:
@@ -105,7 +107,7 @@ class Comfort:
         """
         dt = self._step(frame)
         s = self._settings
-        idle = s == _NEUTRAL and self._gesture is None and self._mood.max() < 1e-3
+        idle = self._neutral and self._gesture is None and self._mood.max() < 1e-3
         if idle and self._from is None:
             self._shown, self._root = frame.rotations, frame.root
             return frame
@@ -202,6 +204,10 @@ class Comfort:
 
 
 _NEUTRAL: Final = Settings()
+
+
+def _is_neutral(settings: Settings) -> bool:
+    return replace(settings, mouth=1.0) == _NEUTRAL  # the mouth is no part of the pose
 
 
 def _filter(settings: Settings) -> RotationFilter | None:

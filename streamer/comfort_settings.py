@@ -23,6 +23,7 @@ class Settings:
     smoothing_ms: see `comfort_filters`. breathing, sway: idle motion, 0 to 1.
     still: come to rest. mood: `auto` follows the voice with `attention`, how far
     the body shows that it listens. lock_left, lock_right: keep that arm as it is.
+    mouth: how far the mouth opens, where we move it.
     """
 
     amplitude: float = 1.0
@@ -43,6 +44,7 @@ class Settings:
     attention: float = 0.0
     lock_left: bool = False
     lock_right: bool = False
+    mouth: float = 1.0
 
 
 LIMITS: Mapping[str, tuple[float, float]] = {
@@ -59,6 +61,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "breathing": (0.0, 1.0),
     "sway": (0.0, 1.0),
     "attention": (0.0, 1.0),
+    "mouth": (0.0, 1.0),
 }
 """Lowest and highest value of each number; also what a panel's sliders need."""
 

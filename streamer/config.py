@@ -12,6 +12,10 @@ from streamer.asr.policy import Policy
 from streamer.errors import ConfigError, UsageError
 from streamer.windowing import DEFAULT_SEED
 
+Mouth = Literal["auto", "on", "off"]
+"""Who gets a mouth and lids from the voice: `auto` the page and recordings, unless a
+tracker is mixed in; `on` VMC and VRChat too; `off` nobody."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
@@ -90,6 +94,7 @@ class LiveConfig:
     record: tuple[Path, ...] = ()
     server: ServerOptions | None = field(default_factory=ServerOptions)
     duration: float | None = None
+    mouth: Mouth = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +108,7 @@ class RenderConfig:
     words: Policy = "stable_prefix"
     avatar: Path | None = None
     duration: float | None = None
+    mouth: Mouth = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +125,7 @@ class ReplayConfig:
     osc_in: int | None = None
     server: ServerOptions | None = field(default_factory=ServerOptions)
     loop: bool = False
+    mouth: Mouth = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ import numpy as np
 
 from streamer.retarget import Pose
 from streamer.rotation import aligned_all, slerp_all
+from streamer.types import Float32
 
 _KEPT = 8
 
@@ -61,6 +62,33 @@ class PoseInterpolator:
                     rotations=slerp_all(before.rotations, after.rotations, share),
                     root=(before.root + share * (after.root - before.root)).astype(np.float32),
                 )
+            after_time, after = before_time, before
+        return after
+
+
+class FaceInterpolator:
+    """Keeps the last few faces with their times and gives the face at any time."""
+
+    def __init__(self) -> None:
+        self._faces: deque[tuple[float, Float32]] = deque(maxlen=_KEPT)
+
+    def push(self, face: Float32, time: float) -> None:
+        """Add expressions [E]; time in seconds. What does not follow starts afresh."""
+        if self._faces and not 0 < time - self._faces[-1][0] <= _LOST_S:
+            self._faces.clear()
+        if np.isfinite(face).all():
+            self._faces.append((time, face))
+
+    def sample(self, time: float) -> Float32 | None:
+        """Return the expressions at a time, None before the first `push`; both ends hold."""
+        if not self._faces:
+            return None
+        after_time, after = self._faces[-1]
+        for before_time, before in reversed(self._faces):
+            if time >= before_time:
+                span = after_time - before_time
+                share = min((time - before_time) / span, 1.0) if span > 0 else 1.0
+                return (before + np.float32(share) * (after - before)).astype(np.float32)
             after_time, after = before_time, before
         return after
 

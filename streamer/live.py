@@ -16,9 +16,10 @@ from streamer.backends.loading import find_artifact
 from streamer.choices import Choices, known_models
 from streamer.clock import SAMPLE_RATE
 from streamer.config import LiveConfig
+from streamer.face import Face, with_face
 from streamer.interrupt import interruptible
 from streamer.metrics import open_metrics
-from streamer.outlets import listen_for_settings, start_server, vmc_sink, vrchat_sink
+from streamer.outlets import listen_for_settings, makes_face, start_server, vmc_sink, vrchat_sink
 from streamer.playing import Loaded, load_engine, pump, report, session_options
 from streamer.profiles import ProfileStore, default_folder
 from streamer.progress import StatusLine
@@ -43,9 +44,10 @@ async def live(config: LiveConfig, *, began: float, status: TextIO | None = None
         stop = stack.enter_context(interruptible())
         line = StatusLine(status or sys.stderr, _clock)
         stack.callback(line.clear)
-        later = _Later()
+        later = _Later(faces=makes_face(config.mouth, config.vmc_options))
         avatar = None if config.avatar is None else read_avatar(config.avatar)
-        steering = Steering(profiles=ProfileStore(default_folder()), avatar=avatar)
+        face = Face() if makes_face(config.mouth, config.vmc_options) else None
+        steering = Steering(profiles=ProfileStore(default_folder()), avatar=avatar, face=face)
         recordings = [open_recording(path, later.hello, avatar=avatar) for path in config.record]
         source = open_source(config.source, device=config.device, clock=_clock)
         stack.push_async_callback(source.aclose)
@@ -76,12 +78,13 @@ async def live(config: LiveConfig, *, began: float, status: TextIO | None = None
                     config.vmc_options,
                     output_fps=config.output_fps,
                     avatar=avatar,
+                    face=config.mouth == "on",
                     fps=float(session.spec.fps),
                     clock=_clock,
                 )
             )
         if config.vrchat is not None:
-            sinks.append(await vrchat_sink(config.vrchat, clock=_clock))
+            sinks.append(await vrchat_sink(config.vrchat, face=config.mouth == "on", clock=_clock))
         url, viewers = None, None
         if config.server is not None:
             url, viewers = await start_server(
@@ -106,7 +109,7 @@ async def live(config: LiveConfig, *, began: float, status: TextIO | None = None
         run = _Run(choices, session, source, steering, fanout, line, began=began)
         _greet(line, loaded, session, source, url, words=listening.name)
 
-        ears = [sink for sink in recordings if isinstance(sink, Hearing)]
+        ears = [ear for ear in (face, *recordings) if isinstance(ear, Hearing)]
 
         async def push(chunk: AudioChunk) -> None:
             for ear in ears:
@@ -134,8 +137,12 @@ class _Later:
     fanout: Fanout
     viewers: WebSocketSink | None = None
 
+    def __init__(self, *, faces: bool) -> None:
+        self._faces = faces
+
     def hello(self) -> Any:
-        return self.session.hello()
+        hello = self.session.hello()
+        return with_face(hello) if self._faces else hello
 
     def tell(self, event: Event) -> None:
         self.fanout.put(event)

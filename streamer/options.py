@@ -4,7 +4,7 @@ import argparse
 import ipaddress
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, get_args
 
 from streamer import __version__
 from streamer.asr.opening import KINDS, parse_asr
@@ -14,6 +14,7 @@ from streamer.config import (
     BenchConfig,
     LiveConfig,
     ModelConfig,
+    Mouth,
     RenderConfig,
     ReplayConfig,
     ServeConfig,
@@ -62,6 +63,7 @@ def live_config(told: argparse.Namespace) -> LiveConfig:
         record=tuple(told.record),
         server=server,
         duration=told.duration,
+        mouth=told.mouth,
     )
 
 
@@ -86,6 +88,7 @@ def render_config(told: argparse.Namespace) -> RenderConfig:
         words=told.words,
         avatar=told.avatar,
         duration=told.duration,
+        mouth=told.mouth,
     )
 
 
@@ -102,6 +105,7 @@ def replay_config(told: argparse.Namespace) -> ReplayConfig:
         osc_in=told.osc_in,
         server=None if told.no_server else _server(told),
         loop=told.loop,
+        mouth=told.mouth,
     )
 
 
@@ -301,6 +305,7 @@ def _add_outlets(parser: argparse.ArgumentParser) -> None:
         type=parse_positive,
         metavar="HEIGHT",
         help="experimental: body trackers for your height in metres",
+    _add_mouth(parser)
     )
     parser.add_argument(
         "--osc-in", type=parse_port, metavar="PORT", help="take settings by OSC on this port"
@@ -325,11 +330,22 @@ def _add_render(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="FILE",
         help=".jsonl, .npz, .bvh, .vrma or .mp4; may be repeated",
+    _add_mouth(parser)
     )
     parser.add_argument(
         "--avatar", type=Path, metavar="FILE.vrm", help="whose bones .bvh and .vrma get"
     )
     _add_model(parser)
+def _add_mouth(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--mouth",
+        choices=get_args(Mouth),
+        default="auto",
+        help="mouth and lids from the voice: auto on the page unless --vmc-in, "
+        "on by VMC and VRChat too",
+    )
+
+
     _add_words(parser)
     _add_duration(parser)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamer.avatar import Avatar, read_avatar
 from streamer.clock import Clock
-from streamer.config import ServerOptions, VmcOptions, VrchatOptions, read_toml
+from streamer.config import Mouth, ServerOptions, VmcOptions, VrchatOptions, read_toml
 from streamer.metrics import Metrics
 from streamer.sinks.base import Sink
 from streamer.steering import Steering
@@ -22,6 +22,11 @@ Choosing = Callable[[Choose], Awaitable[Mapping[str, Any]]]
 """See `streamer.serving.watch.LocalInputs`."""
 
 
+def makes_face(mouth: Mouth, vmc: VmcOptions) -> bool:
+    """Whether frames shall have a face: not where a tracker has a better one."""
+    return mouth == "on" or (mouth == "auto" and vmc.listen is None)
+
+
 async def vmc_sink(
     stack: AsyncExitStack,
     target: tuple[str, int],
@@ -29,10 +34,14 @@ async def vmc_sink(
     *,
     output_fps: float,
     avatar: Avatar | None,
+    face: bool,
     fps: float,
     clock: Clock,
 ) -> Sink:
-    """Return the VMC sender, listening to a tracker if it shall; fps: of its frames."""
+    """Return the VMC sender, listening to a tracker if it shall.
+
+    face: send our mouth and lids. fps: of its frames.
+    """
     from streamer.sinks.vmc import VmcSink
     from streamer.vmc_input import DEFAULT_WEIGHTS, VmcInput, parse_weights
 
@@ -51,12 +60,13 @@ async def vmc_sink(
         role=options.role,
         upstream=upstream,
         weights=weights,
+        face=face,
         frame_s=1 / fps,
         clock=clock,
     )
 
 
-async def vrchat_sink(options: VrchatOptions, *, clock: Clock) -> Sink:
+async def vrchat_sink(options: VrchatOptions, *, face: bool, clock: Clock) -> Sink:
     """Return the sender to VRChat, which is looked for if it shall be."""
     from streamer.sinks.vrchat import VrchatSink
     from streamer.vrchat_discovery import find_vrchat
@@ -64,7 +74,9 @@ async def vrchat_sink(options: VrchatOptions, *, clock: Clock) -> Sink:
     host, port = options.host, options.port
     if host == "auto":
         host, port = await asyncio.to_thread(find_vrchat)
-    return VrchatSink(host, port, captions=options.captions, height=options.height, clock=clock)
+    return VrchatSink(
+        host, port, captions=options.captions, height=options.height, face=face, clock=clock
+    )
 
 
 async def start_server(

@@ -13,6 +13,7 @@ from streamer.avatar import read_avatar
 from streamer.clock import SAMPLE_RATE
 from streamer.config import RenderConfig
 from streamer.errors import GestureError
+from streamer.face import Face, with_face
 from streamer.interrupt import interruptible
 from streamer.playing import load_engine, pump, report, session_options
 from streamer.progress import StatusLine
@@ -20,7 +21,7 @@ from streamer.session import Session
 from streamer.sinks.base import Hearing
 from streamer.sinks.fanout import Fanout
 from streamer.sinks.file import open_recording
-from streamer.types import AudioChunk
+from streamer.types import AudioChunk, Hello, SkeletonFrame
 
 _clock = time.perf_counter
 
@@ -38,6 +39,11 @@ async def render(config: RenderConfig, *, status: TextIO | None = None) -> dict[
         line = StatusLine(status or sys.stderr, _clock)
         stack.callback(line.clear)
         opened = list[Session]()
+        face = None if config.mouth == "off" else Face()
+
+        def hello() -> Hello:
+            return opened[0].hello() if face is None else with_face(opened[0].hello())
+
         avatar = None if config.avatar is None else read_avatar(config.avatar)
         sinks = [
             open_recording(path, lambda: opened[0].hello(), avatar=avatar) for path in config.output
@@ -59,6 +65,8 @@ async def render(config: RenderConfig, *, status: TextIO | None = None) -> dict[
         await listening.ready()
         began = _clock()
 
+                if face is not None and isinstance(item, SkeletonFrame):
+                    item = face.apply(item)
         async def consume() -> None:
             async for item in session.items():
                 fanout.put(item)
@@ -68,7 +76,7 @@ async def render(config: RenderConfig, *, status: TextIO | None = None) -> dict[
                     f"{seconds:.0f} s rendered, {seconds / (_clock() - began):.0f} x real time"
                 )
 
-        ears = [sink for sink in sinks if isinstance(sink, Hearing)]
+        ears = [ear for ear in (face, *sinks) if isinstance(ear, Hearing)]
 
         async def push(chunk: AudioChunk) -> None:
             for ear in ears:

@@ -14,7 +14,7 @@ from streamer.config import ReplayConfig
 from streamer.errors import UsageError
 from streamer.interrupt import interruptible
 from streamer.metrics import open_metrics
-from streamer.outlets import listen_for_settings, start_server, vmc_sink, vrchat_sink
+from streamer.outlets import listen_for_settings, makes_face, start_server, vmc_sink, vrchat_sink
 from streamer.profiles import ProfileStore, default_folder
 from streamer.progress import StatusLine
 from streamer.recordings.reading import Recording, read_recording
@@ -39,7 +39,8 @@ async def replay(config: ReplayConfig, *, status: TextIO | None = None) -> dict[
         line = StatusLine(status or sys.stderr, _clock)
         stack.callback(line.clear)
         recording = await asyncio.to_thread(read_recording, config.recording)
-        hello = recording.take.hello
+        faces = makes_face(config.mouth, config.vmc_options)
+        hello = recording.take.hello if faces else replace(recording.take.hello, face=())
         avatar = None if config.avatar is None else read_avatar(config.avatar)
         steering = Steering(profiles=ProfileStore(default_folder()), avatar=avatar)
         sinks = [open_recording(path, lambda: hello, avatar=avatar) for path in config.record]
@@ -51,12 +52,13 @@ async def replay(config: ReplayConfig, *, status: TextIO | None = None) -> dict[
                     config.vmc_options,
                     output_fps=config.output_fps,
                     avatar=avatar,
+                    face=config.mouth == "on",
                     fps=hello.fps,
                     clock=_clock,
                 )
             )
         if config.vrchat is not None:
-            sinks.append(await vrchat_sink(config.vrchat, clock=_clock))
+            sinks.append(await vrchat_sink(config.vrchat, face=config.mouth == "on", clock=_clock))
         url, viewers = None, None
         if config.server is not None:
             url, viewers = await start_server(
@@ -79,7 +81,7 @@ async def replay(config: ReplayConfig, *, status: TextIO | None = None) -> dict[
         if url is not None:
             line.say(f"  page  {url}")
         line.say("  Ctrl-C ends")
-        frames = await _play(recording, steering, fanout, stop, loop=config.loop)
+        frames = await _play(recording, steering, fanout, stop, loop=config.loop, faces=faces)
         fanout.put(Event(kind="end", sample=0))
         await fanout.aclose()
         for name, reason in fanout.failed.items():
@@ -92,7 +94,13 @@ async def replay(config: ReplayConfig, *, status: TextIO | None = None) -> dict[
 
 
 async def _play(
-    recording: Recording, steering: Steering, fanout: Fanout, stop: asyncio.Event, *, loop: bool
+    recording: Recording,
+    steering: Steering,
+    fanout: Fanout,
+    stop: asyncio.Event,
+    *,
+    loop: bool,
+    faces: bool,
 ) -> int:
     """Hand frames and events over at their times until the end or `stop`; return how many."""
     take = recording.take
@@ -111,6 +119,8 @@ async def _play(
                 moved = max(event.sample + shift, 0)
                 fanout.put(Event(kind=event.kind, sample=moved, data=event.data))
             frame = _shifted(recording.frame(n, at=_clock()), sent, sample)
+            if not faces:
+                frame = replace(frame, face=None)
             fanout.put(steering.apply(frame))
             sent += 1
         if not loop:

@@ -11,6 +11,7 @@ from streamer.avatar import Avatar
 from streamer.comfort import Comfort
 from streamer.comfort_settings import Settings, as_mapping, changed
 from streamer.errors import UsageError
+from streamer.face import Face, scaled
 from streamer.gestures import Performance
 from streamer.profiles import ProfileStore
 from streamer.types import SkeletonFrame
@@ -21,18 +22,28 @@ _PROFILE: Final = ("save", "load", "neutral")
 class Steering:
     """One stream's settings; the event loop's alone.
 
-    profiles: where avatars' settings are kept, None for nowhere. Raises
-    `ConfigError` for a profile that cannot be read.
+    profiles: where avatars' settings are kept, None for nowhere. face: gives
+    frames their mouth and lids, None for none. Raises `ConfigError` for a profile
+    that cannot be read.
     """
 
-    def __init__(self, *, profiles: ProfileStore | None, avatar: Avatar | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        profiles: ProfileStore | None,
+        avatar: Avatar | None = None,
+        face: Face | None = None,
+    ) -> None:
         self._profiles = profiles
         self._avatar = avatar
+        self._face = face
         self._comfort = Comfort(self._loaded(), avatar=avatar)
 
     def apply(self, frame: SkeletonFrame) -> SkeletonFrame:
         """Return a frame as it shall be seen."""
-        return self._comfort(frame)
+        if self._face is not None:
+            frame = self._face.apply(frame)
+        return scaled(self._comfort(frame), self._comfort.settings.mouth)
 
     def control(self, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
         """Change settings by name; return all that are in effect.

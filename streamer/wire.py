@@ -5,8 +5,8 @@ Pure functions; `clients/PROTOCOL.md` is their description for other languages,
 say is in `streamer.wire_requests`.
 
 A binary frame is little-endian: the 36-byte header of `_HEADER`, then float32
-rotations [B, 4], and positions [J, 3] and directions [D, 3] where its flags say
-so. Hello and events are JSON text under both subprotocols.
+rotations [B, 4], and positions [J, 3], directions [D, 3] and the face [E] where
+its flags say so. Hello and events are JSON text under both subprotocols.
 """
 
 import json
@@ -40,7 +40,7 @@ SUBPROTOCOLS: Final = (JSON_SUBPROTOCOL, BINARY_SUBPROTOCOL)
 MAX_IN_FLIGHT: Final = 4
 """Frames that a client may leave unacknowledged before newer ones replace them."""
 
-INCLUDES: Final = frozenset({"positions", "directions"})
+INCLUDES: Final = frozenset({"positions", "directions", "face"})
 """What a frame may carry beyond its rotations."""
 
 NOTHING: Final[frozenset[str]] = frozenset()
@@ -65,7 +65,7 @@ class CloseCode(IntEnum):
 _MAGIC: Final = b"GSTF"
 _BINARY_VERSION: Final = 1
 _HEADER: Final = struct.Struct("<4sBBBBIIQ3f")
-_RESET, _POSITIONS, _DIRECTIONS = 1, 2, 4
+_RESET, _POSITIONS, _DIRECTIONS, _FACE = 1, 2, 4, 8
 _STATES: Final[tuple[VoiceState, ...]] = ("idle", "listening", "speaking")
 _EVENTS: Final[tuple[str, ...]] = get_args(EventKind)
 
@@ -77,12 +77,16 @@ class Layout:
     bones: int
     joints: int
     directions: int
+    face: int = 0
 
     @classmethod
     def of(cls, hello: Hello) -> "Layout":
         """Return the layout that a hello announces."""
         return cls(
-            bones=len(hello.bones), joints=len(hello.joints), directions=len(hello.directions)
+            bones=len(hello.bones),
+            joints=len(hello.joints),
+            directions=len(hello.directions),
+            face=len(hello.face),
         )
 
 
@@ -90,8 +94,9 @@ class Layout:
 class WireFrame:
     """A frame as a client sees it: no wall times, a sequence number instead.
 
-    rotations [B, 4], root [3], positions [J, 3] and directions [D, 3]; the last
-    two are None unless they were subscribed to.
+    rotations [B, 4], root [3], positions [J, 3], directions [D, 3] and face [E];
+    the last three are None unless they were subscribed to, the face also where
+    the stream has none.
     """
 
     seq: int
@@ -103,6 +108,7 @@ class WireFrame:
     rotations: Float32
     positions: Float32 | None = None
     directions: Float32 | None = None
+    face: Float32 | None = None
 
 
 def dumps(message: Mapping[str, Any]) -> str:
@@ -137,6 +143,7 @@ def loads(text: str) -> dict[str, Any]:
 def hello_json(hello: Hello) -> str:
     """Return the header of a stream: every name and rest offset, once."""
     latency = hello.latency
+    face = {"face": hello.face} if hello.face else {}
     return dumps(
         {
             "type": "hello",
@@ -164,6 +171,7 @@ def hello_json(hello: Hello) -> str:
             },
             "avatar": dict(hello.avatar),
             "ack": {"max_in_flight": MAX_IN_FLIGHT},
+            **face,
         }
     )
 
@@ -188,6 +196,8 @@ def frame_json(frame: SkeletonFrame, seq: int, include: frozenset[str] = NOTHING
         message["positions"] = _rounded(frame.positions)
     if "directions" in include:
         message["directions"] = _rounded(frame.directions)
+    if "face" in include and frame.face is not None:
+        message["face"] = _rounded(frame.face)
     return dumps(message)
 
 
@@ -204,6 +214,9 @@ def frame_bytes(frame: SkeletonFrame, seq: int, include: frozenset[str] = NOTHIN
     if "directions" in include:
         flags |= _DIRECTIONS
         arrays.append(frame.directions)
+    if "face" in include and frame.face is not None:
+        flags |= _FACE
+        arrays.append(frame.face)
     if not all(np.isfinite(a).all() for a in (frame.root, *arrays)):
         raise ProtocolError(f"frame {frame.index} is not finite; it was not sent")
     x, y, z = (float(v) for v in frame.root)
@@ -265,6 +278,7 @@ def decode_hello(text: str) -> Hello:
                 visible_ms=float(latency["visible"]),
             ),
             avatar=cast(dict[str, Any], dict(message["avatar"])),
+            face=tuple(str(e) for e in message.get("face", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ProtocolError(f"hello: missing or malformed field ({error!r})") from error
@@ -289,6 +303,7 @@ def decode_frame_json(text: str, layout: Layout) -> WireFrame:
             rotations=_array(message["rotations"], layout.bones, 4),
             positions=_optional(message, "positions", layout.joints),
             directions=_optional(message, "directions", layout.directions),
+            face=_array(message["face"], 1, layout.face)[0] if "face" in message else None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ProtocolError(f"frame: missing or malformed field ({error!r})") from error
@@ -311,6 +326,8 @@ def decode_frame_bytes(data: bytes, layout: Layout) -> WireFrame:
         shapes["positions"] = (layout.joints, 3)
     if flags & _DIRECTIONS:
         shapes["directions"] = (layout.directions, 3)
+    if flags & _FACE:
+        shapes["face"] = (layout.face, 1)
     want = _HEADER.size + 4 * sum(rows * columns for rows, columns in shapes.values())
     if len(data) != want:
         raise ProtocolError(f"binary frame of {len(data)} bytes, its flags and hello say {want}")
@@ -333,6 +350,7 @@ def decode_frame_bytes(data: bytes, layout: Layout) -> WireFrame:
         rotations=arrays["rotations"],
         positions=arrays.get("positions"),
         directions=arrays.get("directions"),
+        face=arrays["face"][:, 0] if "face" in arrays else None,
     )
 
 

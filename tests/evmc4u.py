@@ -92,12 +92,17 @@ class Frame:
     root: tuple[float, ...] | None = None
     ok: tuple[int, ...] | None = None
     time: float | None = None
+    blends: dict[str, float] = field(default_factory=dict)
 
 
 class Receiver:
-    """Takes datagrams, keeps complete frames, refuses what breaks a rule."""
+    """Takes datagrams, keeps complete frames, refuses what breaks a rule.
 
-    def __init__(self) -> None:
+    blends: whether expressions were asked for.
+    """
+
+    def __init__(self, *, blends: bool = False) -> None:
+        self._blends: dict[str, float] | None = {} if blends else None
         self.frames: list[Frame] = []
         self._frame = Frame()
 
@@ -129,6 +134,14 @@ class Receiver:
                 if frame.root is None or frame.ok is not None:
                     raise Refused("bones before root or after OK")
                 frame.bones[values[0]] = self._transform(values)
+            case "/VMC/Ext/Blend/Val" if self._blends is not None:
+                self._expect(message, "sf")
+                if not 0 <= values[1] <= 1:
+                    raise Refused(f"expression {values[0]} is {values[1]}")
+                self._blends[values[0]] = values[1]
+            case "/VMC/Ext/Blend/Apply" if self._blends is not None:
+                self._expect(message, "")
+                frame.blends, self._blends = self._blends, {}
             case "/VMC/Ext/OK":
                 if message.types not in ("i", "iii", "iiii"):
                     raise Refused(f"OK with {message.types!r}")

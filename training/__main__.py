@@ -4,14 +4,14 @@ import argparse
 import sys
 
 from streamer.errors import GestureError
-from training import asr, corpus, evaluate, fit, importing, seeds, view
+from training import asr, corpus, evaluate, fit, importing, seeds, view, visemes
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; bad use or input is one line on standard error and exit code 2."""
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (asr, corpus, fit, evaluate, importing, seeds, view):
+    for command in (asr, corpus, fit, evaluate, importing, seeds, view, visemes):
         command.add_parser(subparsers)
     options = parser.parse_args(arguments)
     try:

@@ -153,7 +153,7 @@ def requests():
     return [
         ClientHello(),
         ClientHello(token="a-token-of-sixteen", lookahead=0, seed=7, style={"calm": 0.25, "lively": 0.75}),
-        Subscribe(include=INCLUDES),
+        Subscribe(include=frozenset({"positions", "directions"})),
         Subscribe(include=NOTHING),
         Ack(seq=3),
         WORD,

@@ -45,6 +45,7 @@ class Recorder:
             reset=frame.reset,
             captured_at=at,
             emitted_at=at,
+            face=frame.face,
         )
         for sink in self._sinks:
             await sink.send(whole)

@@ -30,11 +30,13 @@ class Recording:
     """A take and what was said and happened meanwhile.
 
     states: the voice state of each frame; events: in order of their samples.
+    faces: of each frame, none where it was recorded without.
     """
 
     take: Take
     states: tuple[VoiceState, ...]
     events: tuple[Event, ...]
+    faces: tuple[Float32, ...] = ()
 
     def frame(self, n: int, *, at: float) -> SkeletonFrame:
         """Return frame n as if it had been computed at a wall time."""
@@ -50,6 +52,7 @@ class Recording:
             reset=n == 0,
             captured_at=at,
             emitted_at=at,
+            face=self.faces[n] if self.faces else None,
         )
 
 
@@ -102,7 +105,13 @@ def _read_jsonl(path: Path) -> Recording:
         positions=_stacked([f.positions for f in frames], (layout.joints, 3)),
         directions=_stacked([f.directions for f in frames], (layout.directions, 3)),
     )
-    return Recording(take=take, states=tuple(states), events=tuple(events))
+    faces = tuple(f.face for f in frames if f.face is not None)
+    return Recording(
+        take=take,
+        states=tuple(states),
+        events=tuple(events),
+        faces=faces if len(faces) == len(frames) else (),
+    )
 
 
 def _line(data: bytes) -> str:

@@ -7,11 +7,20 @@ import time
 from streamer.avatar import Avatar
 from streamer.clock import SAMPLE_RATE, Clock
 from streamer.errors import UsageError
-from streamer.interpolation import PlayoutClock, PoseInterpolator
+from streamer.interpolation import FaceInterpolator, PlayoutClock, PoseInterpolator
 from streamer.retarget import Pose
 from streamer.rotation import aligned_all
 from streamer.sinks.base import Policy
-from streamer.sinks.vmc_encoding import NO_BLENDS, Bundling, Role, VmcEncoder, VmcRig, encode_vmc
+from streamer.sinks.vmc_encoding import (
+    NO_BLENDS,
+    Bundling,
+    Role,
+    VmcEncoder,
+    VmcRig,
+    blend_datagrams,
+    encode_vmc,
+    expressions,
+)
 from streamer.types import Event, Float32, SkeletonFrame
 from streamer.udp import connect
 from streamer.vmc_input import DEFAULT_WEIGHTS, VmcInput, Weights, mixed
@@ -45,6 +54,7 @@ class VmcSink:
     pose holds. It plays one frame behind (`PlayoutClock`). A receiver that is away
     is counted, never an error: it may be started later. upstream: a tracker whose
     share of each bone (`weights`), root and expressions are sent with our motion.
+    face: send our frames' mouth and lids too, while no tracker sends expressions.
     """
 
     def __init__(
@@ -59,6 +69,7 @@ class VmcSink:
         role: Role = "performer",
         upstream: VmcInput | None = None,
         weights: Weights = DEFAULT_WEIGHTS,
+        face: bool = False,
         frame_s: float = 1 / 15,
         clock: Clock = time.perf_counter,
     ) -> None:
@@ -75,6 +86,7 @@ class VmcSink:
         self.set_avatar(avatar)
         self._socket = connect("--vmc", host, port)
         self._poses = PoseInterpolator()
+        self._faces = FaceInterpolator() if face else None
         self._playout = PlayoutClock(delay_s=frame_s)
         self._shown: Float32 | None = None
         self._began = clock()
@@ -119,6 +131,8 @@ class VmcSink:
         now, stamp = self._clock(), frame.sample / SAMPLE_RATE
         if self._poses.push(Pose(rotations=frame.rotations, root=frame.root), stamp):
             self._playout.arrived(stamp, now)
+            if self._faces is not None and frame.face is not None:
+                self._faces.push(frame.face, stamp)
         else:
             self.rejected += 1
         if self._task is None:
@@ -133,12 +147,17 @@ class VmcSink:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        if self._faces is not None and (face := self._faces.sample(0.0)) is not None:
+            # Many receivers keep the last value for ever: leave the mouth closed.
+            for datagram in blend_datagrams(expressions(face * 0)):
+                self._deliver(datagram)
         self._socket.close()
 
     def tick(self) -> None:
         """Send the pose of this moment; nothing before the first frame."""
         now = self._clock()
-        pose = self._poses.sample(self._playout.showing(now))
+        showing = self._playout.showing(now)
+        pose = self._poses.sample(showing)
         if pose is None:
             return
         if self._shown is not None:  # over the seam between two streams, too
@@ -150,6 +169,9 @@ class VmcSink:
                 pose = Pose(rotations=aligned_all(pose.rotations, self._shown), root=pose.root)
         self._shown = pose.rotations
         root, blends = (None, NO_BLENDS) if theirs is None else (theirs.root, theirs.blends)
+        if not blends and self._faces is not None:
+            face = self._faces.sample(showing)
+            blends = NO_BLENDS if face is None else expressions(face)
         for datagram in self._encode(pose, now - self._began, root=root, blends=blends):
             self._deliver(datagram)
         self.frames += 1

@@ -2,7 +2,7 @@
 
 The rules are those of protocols.md 1: order (root, bones, OK, T last), positions
 that are never zero, raw rotations, datagrams below 1200 bytes. Faces are left
-alone, so that a face tracker further down keeps them.
+alone unless asked for, so that a face tracker further down keeps them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,6 +47,8 @@ Role = Literal["performer", "assistant"]
 """`performer`: the whole body. `assistant`: arms and hands, for a program that has the rest."""
 
 Bytes = npt.NDArray[np.uint8]
+
+_EXPRESSIONS: Final = ("A", "I", "U", "E", "O", "Blink")
 
 NO_BLENDS: Final[Mapping[str, float]] = {}
 
@@ -230,6 +232,11 @@ def encode_vmc(
     in place of the model's own local ones.
     """
     return VmcEncoder(VmcRig.for_model(avatar, normalised=normalised), bundle=bundle)(pose, seconds)
+
+
+def expressions(face: Float32) -> dict[str, float]:
+    """Return a face [6] by the names that every receiver knows, those of VRM 0."""
+    return dict(zip(_EXPRESSIONS, face.tolist(), strict=True))
 
 
 def blend_datagrams(blends: Mapping[str, float]) -> list[bytes]:

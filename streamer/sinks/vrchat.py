@@ -8,7 +8,14 @@ from typing import Final
 from streamer.clock import Clock
 from streamer.sinks.base import Policy
 from streamer.sinks.chatbox import Captions
-from streamer.sinks.vrchat_encoding import ParameterEncoder, active, chatbox, parameters, trackers
+from streamer.sinks.vrchat_encoding import (
+    ParameterEncoder,
+    active,
+    chatbox,
+    face_parameters,
+    parameters,
+    trackers,
+)
 from streamer.types import Event, SkeletonFrame
 from streamer.udp import connect
 
@@ -24,7 +31,8 @@ class VrchatSink:
     """Sends one session to VRChat; implements `Sink`. The event loop's alone.
 
     captions: show `caption` events in the chatbox. height: the user's in metres,
-    for body trackers (experimental); None for none. VRChat being away is
+    for body trackers (experimental); None for none. face: send mouth and lids
+    too, 48 bits more. VRChat being away is
     counted, never an error: it may be started later.
     """
 
@@ -35,6 +43,7 @@ class VrchatSink:
         *,
         captions: bool = False,
         height: float | None = None,
+        face: bool = False,
         clock: Clock = time.perf_counter,
     ) -> None:
         self._address = f"{host}:{port}"
@@ -42,6 +51,7 @@ class VrchatSink:
         self._encode = ParameterEncoder()
         self._captions = Captions() if captions else None
         self._height = height
+        self._face = face
         self._last = self._all = float("-inf")
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -68,7 +78,10 @@ class VrchatSink:
         if now - self._all >= _AGAIN_S:
             self._all = now
             self._encode.forget()
-        if bundle := self._encode(parameters(frame.rotations)):
+        values = parameters(frame.rotations)
+        if self._face and frame.face is not None:
+            values |= face_parameters(frame.face)
+        if bundle := self._encode(values):
             self._deliver(bundle)
         if self._height is not None:
             self._deliver(trackers(frame.rotations, frame.root, self._height))

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from streamer.humanoid import BONE_INDEX, REST_OFFSETS, to_unity_position, to_unity_rotation
+from streamer.mouth import VOWELS
 from streamer.retarget_inverse import bone_frames
 from streamer.rotation import (
     Quaternion,
@@ -80,6 +81,12 @@ def parameters(rotations: Float32) -> dict[str, float]:
 
 
 _INNER: Final = ("Proximal", "Intermediate")
+
+
+def face_parameters(face: Float32) -> dict[str, float]:
+    """Return `Mouth_aa` to `Mouth_oh` and `Blink`, 0 to 1, for a face [6]."""
+    names = [*(f"Mouth_{vowel}" for vowel in VOWELS), "Blink"]
+    return dict(zip(names, face.tolist(), strict=True))
 
 
 class ParameterEncoder:

@@ -72,6 +72,8 @@ class WebSocketSink:
     async def send(self, frame: SkeletonFrame) -> None:
         """Hand a frame to every viewer; one that is not finite is dropped and logged."""
         poses = (frame.root, frame.rotations, frame.positions, frame.directions)
+        if frame.face is not None:
+            poses = (*poses, frame.face)
         if not all(np.isfinite(pose).all() for pose in poses):
             _log.error("frame %d is not finite and was not sent", frame.index)
             self._metrics.frames_dropped(self._name)

@@ -37,7 +37,7 @@ from streamer.wire_requests import (
 )
 from tests.serving import HELLO, make_frame
 
-LAYOUT = Layout.of(HELLO)
+LAYOUT = replace(Layout.of(HELLO), face=6)
 INCLUDE = st.sets(st.sampled_from(sorted(INCLUDES))).map(frozenset)
 U32 = st.integers(0, 2**32 - 1)
 SAMPLE = st.integers(0, 2**53 - 1)
@@ -49,7 +49,7 @@ def arrays(rows: int, columns: int, limit: float):
 
 
 FRAMES = st.builds(
-    lambda index, sample, state, reset, root, rotations, positions, directions: replace(
+    lambda index, sample, state, reset, root, rotations, positions, directions, face: replace(
         make_frame(0),
         index=index,
         sample=sample,
@@ -59,6 +59,7 @@ FRAMES = st.builds(
         rotations=rotations,
         positions=positions,
         directions=directions,
+        face=face[0],
     ),
     U32,
     SAMPLE,
@@ -68,6 +69,7 @@ FRAMES = st.builds(
     arrays(LAYOUT.bones, 4, 1.0),
     arrays(LAYOUT.joints, 3, 4.0),
     arrays(LAYOUT.directions, 3, 1.0),
+    arrays(1, LAYOUT.face, 1.0),
 )
 
 

@@ -7,6 +7,7 @@ to run here: these tests do not yield to the event loop.
 import itertools
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from streamer.humanoid import BONE_INDEX, BONES
 from streamer.retarget import Pose
 from streamer.sinks.vmc import VmcSink, parse_target
 from streamer.types import SkeletonFrame
-from tests.evmc4u import Receiver
+from tests.evmc4u import Receiver, decode
 from tests.vrm import glb, humanoid_nodes, vrm1
 
 REST = Pose(
@@ -195,3 +196,28 @@ async def test_another_avatar_takes_over(listener: socket.socket, tmp_path: Path
     assert bones["Hips"][1] == pytest.approx(1.25)
     assert "UpperChest" in bones
     await sink.aclose()
+
+
+@pytest.mark.parametrize("asked", [True, False])
+async def test_a_face_is_sent_between_two_only_if_asked_for(
+    listener: socket.socket, asked: bool
+) -> None:
+    clock, receiver = ManualClock(), Receiver(blends=asked)
+    sink = VmcSink(*listener.getsockname(), face=asked, clock=clock)
+    for n, face in enumerate(([0, 0, 0, 0, 0, 1], [1, 0, 0.5, 0, 0, 0])):
+        clock.now += 1 / 15
+        given = replace(frame(posed(n), n / 15), face=np.array(face, np.float32))
+        await sink.send(given)
+    clock.now += 1 / 30
+    sink.tick()
+    shown = next_frame(listener, receiver).blends
+    if asked:
+        half = {"A": 0.5, "I": 0.0, "U": 0.25, "E": 0.0, "O": 0.0, "Blink": 0.5}
+        assert shown == pytest.approx(half, abs=1e-3)
+    else:
+        assert shown == {}
+    await sink.aclose()
+    if asked:  # many receivers keep the last value for ever
+        last = decode(listener.recv(2048))
+        assert [m.values[1] for m in last[:-1]] == [0.0] * 6
+        assert last[-1].address == "/VMC/Ext/Blend/Apply"

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from streamer.errors import ProtocolError
+from streamer.face import with_face
 from streamer.humanoid import BONES
 from streamer.types import AudioChunk, Event, WordEvent
 from streamer.wire import (
@@ -72,6 +73,26 @@ def test_binary_frame_has_the_documented_offsets():
     assert np.frombuffer(data[j:], "<f4").tolist() == frame.directions.ravel().tolist()
     assert len(data) == j + 12 * len(DIRECTIONS)
     assert len(frame_bytes(frame, 0)) == b == 740
+
+
+def test_a_face_goes_to_who_subscribes_and_is_announced():
+    face = np.array([0.5, 0, 0.25, 0, 0, 1], np.float32)
+    frame = replace(make_frame(5), face=face)
+    data = frame_bytes(frame, 0, frozenset({"face"}))
+    assert data[5] & 8
+    assert data[740:] == struct.pack("<6f", 0.5, 0, 0.25, 0, 0, 1)
+    assert json.loads(frame_json(frame, 0, frozenset({"face"})))["face"] == face.tolist()
+    assert frame_bytes(frame, 0) == frame_bytes(make_frame(5), 0, frozenset({"face"}))
+    hello = with_face(HELLO)
+    told = json.loads(hello_json(hello))
+    assert told["face"] == ["aa", "ih", "ou", "ee", "oh", "blink"]
+    schema_of("server").validate(told)
+    schema_of("server").validate(json.loads(frame_json(frame, 0, INCLUDES)))
+    assert decode_hello(hello_json(hello)).face == hello.face
+    assert "face" not in json.loads(hello_json(HELLO))
+    np.testing.assert_array_equal(decode_frame_bytes(data, Layout.of(hello)).face, face)
+    with pytest.raises(ProtocolError, match="flags and hello"):
+        decode_frame_bytes(data, LAYOUT)  # of a stream that has none
 
 
 def test_json_frame_has_five_decimals_and_exact_time():

@@ -148,6 +148,7 @@ export class Connection {
         this.attempt = 0;
         this.hello = message.hello;
         this.listener.link("open");
+        if (this.hello.face.length) this.say({ type: "subscribe", include: ["face"] });
         this.listener.hello(message.hello);
         break;
       case "event":

@@ -1,4 +1,4 @@
-// What no stream carries: blinking, small eye movements, a talking mouth.
+// What not every stream carries: blinking, small eye movements, a talking mouth.
 
 /** A source of numbers in [0, 1). */
 export type Random = () => number;
@@ -52,10 +52,11 @@ export class Gaze {
 
 export const VOWELS = ["aa", "ih", "ou", "ee", "oh"] as const;
 export type Vowel = (typeof VOWELS)[number];
+export type Weights = Readonly<Record<Vowel, number>>;
 
 /**
- * A mouth that moves while the voice speaks: syllables at a natural rate. It is
- * decoration and no lip sync: the stream carries a voice state, not sounds.
+ * A mouth that moves while the voice speaks: as the stream says, or else syllables
+ * at a natural rate, which are decoration and no lip sync.
  */
 export class Mouth {
   readonly weights: Record<Vowel, number> = { aa: 0, ih: 0, ou: 0, ee: 0, oh: 0 };
@@ -66,7 +67,11 @@ export class Mouth {
 
   constructor(private readonly random: Random) {}
 
-  update(at: number, dt: number, speaking: boolean): void {
+  update(at: number, dt: number, speaking: boolean, streamed: Weights | null = null): void {
+    if (streamed) {
+      Object.assign(this.weights, streamed);
+      return;
+    }
     if (at >= this.start + this.length) {
       this.start = at;
       this.length = 0.13 + 0.12 * this.random();

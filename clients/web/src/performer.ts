@@ -1,7 +1,7 @@
 // The avatar on its stage, moved by a stream: what every page of ours shows.
 
 import { Avatar, checkVrm } from "./avatar";
-import { Blink, Gaze, Mouth } from "./life";
+import { Blink, Gaze, Mouth, type Weights } from "./life";
 import { Playback } from "./playback";
 import type { Frame, Hello, VoiceState } from "./protocol";
 import { restPose } from "./rest";
@@ -11,7 +11,7 @@ const MAX_STEP_S = 0.05; // springs explode on longer steps
 const RATE_S = 1;
 
 /** What of a stream's header its motion needs. */
-export type Header = Pick<Hello, "bones" | "parents" | "fps" | "sampleRate">;
+export type Header = Pick<Hello, "bones" | "parents" | "fps" | "sampleRate" | "face">;
 
 export class Performer {
   readonly counts = { frames: 0, drawn: 0 };
@@ -105,8 +105,10 @@ export class Performer {
     if (avatar && playback) {
       avatar.apply(playback.update(now));
       const speaking = playback.voice === "speaking" && playback.mode === "live";
-      this.mouth.update(now, dt, this.mouthMoves && speaking);
-      avatar.express(this.blink.update(now), this.mouth.weights);
+      const face = playback.mode === "live" ? this.streamed(playback.face) : null;
+      const said = this.mouthMoves ? (face?.mouth ?? null) : null;
+      this.mouth.update(now, dt, this.mouthMoves && speaking, said);
+      avatar.express(face?.blink ?? this.blink.update(now), this.mouth.weights);
       this.gaze.update(now, dt);
       const { camera } = this.stage;
       const distance = camera.position.length();
@@ -120,6 +122,14 @@ export class Performer {
     this.stage.render(elapsed);
     this.counts.drawn++;
     if (now - this.tally.at >= RATE_S) this.count(now);
+  }
+
+  /** The stream's mouth and lids; null where they are our own affair. */
+  private streamed(face: Float32Array | null): { mouth: Weights; blink: number } | null {
+    if (!face || !this.header) return null;
+    const of = (name: string): number => face[this.header!.face.indexOf(name)] ?? 0;
+    const mouth = { aa: of("aa"), ih: of("ih"), ou: of("ou"), ee: of("ee"), oh: of("oh") };
+    return { mouth, blink: of("blink") };
   }
 
   private count(now: number): void {

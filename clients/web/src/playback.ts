@@ -16,6 +16,8 @@ export class Playback {
   readonly pose: Pose;
   mode: Mode = "rest";
   voice: VoiceState = "idle";
+  /** What the stream's face shows; null where it has none. */
+  face: Float32Array | null = null;
   readonly clock = new StreamClock();
 
   private readonly timeline = new Timeline();
@@ -71,6 +73,7 @@ export class Playback {
     }
     if (mode === "rest") {
       this.voice = "idle";
+      this.face = null;
       copyPose(this.target, this.resting);
     }
     const t = (at - this.blendStart) / this.blendLength;
@@ -86,6 +89,7 @@ export class Playback {
     const found = this.timeline.sample(this.playhead, this.target);
     if (!found) return "rest";
     this.voice = found.state;
+    this.face = found.face;
     const starved = found.starved / this.hello.sampleRate;
     if (starved > HOLD_S) return "rest";
     if (starved > STALL_FRAMES / this.hello.fps) return "held";

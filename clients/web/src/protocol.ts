@@ -32,6 +32,8 @@ export interface Hello {
   parents: number[];
   joints: string[];
   directions: string[];
+  /** Expressions that frames carry to who subscribes to them. */
+  face: string[];
   latency: Latency;
   avatar: AvatarInfo | null;
 }
@@ -45,6 +47,8 @@ export interface Frame {
   reset: boolean;
   root: Float32Array;
   rotations: Float32Array;
+  /** Mouth and lids, 0..1, in the order of the hello's `face`. */
+  face?: Float32Array;
 }
 
 export interface StreamEvent {
@@ -68,6 +72,7 @@ const STATES: readonly VoiceState[] = ["idle", "listening", "speaking"];
 const RESET = 1;
 const POSITIONS = 2;
 const DIRECTIONS = 4;
+const FACE = 8;
 
 /** Read a binary frame of a stream that `hello` announced. */
 export function decodeFrame(data: ArrayBuffer, hello: Hello): Frame {
@@ -82,10 +87,12 @@ export function decodeFrame(data: ArrayBuffer, hello: Hello): Frame {
   const state = STATES[view.getUint8(6)];
   if (state === undefined) throw new ProtocolError(`voice state ${view.getUint8(6)}`);
   const rotations = hello.bones.length * 4;
-  const values =
+  const body =
     rotations +
     (flags & POSITIONS ? hello.joints.length * 3 : 0) +
     (flags & DIRECTIONS ? hello.directions.length * 3 : 0);
+  const face = flags & FACE ? hello.face.length : 0;
+  const values = body + face;
   if (data.byteLength !== HEADER_BYTES + 4 * values) {
     throw new ProtocolError(
       `frame of ${data.byteLength} bytes, its flags and hello say ${HEADER_BYTES + 4 * values}`,
@@ -100,7 +107,8 @@ export function decodeFrame(data: ArrayBuffer, hello: Hello): Frame {
     root: floats(view, 24, 3),
     rotations: floats(view, HEADER_BYTES, rotations),
   };
-  if (!frame.rotations.every(Number.isFinite) || !frame.root.every(Number.isFinite)) {
+  if (face) frame.face = floats(view, HEADER_BYTES + 4 * body, face);
+  if (!frame.rotations.every(Number.isFinite) || !frame.root.every(Number.isFinite) || frame.face?.every(Number.isFinite) === false) {
     throw new ProtocolError(`frame ${frame.index} is not finite`);
   }
   return frame;
@@ -189,6 +197,7 @@ function decodeHello(message: Record<string, unknown>): Hello {
     parents: numbers(message["parents"]),
     joints: names(message["joints"]),
     directions: names(message["directions"]),
+    face: names(message["face"]),
     latency: decodeLatency(message["latency_ms"], unknown),
     avatar: decodeAvatar(message["avatar"]),
   };

@@ -34,6 +34,12 @@ export function blendPoses(into: Pose, a: Pose, b: Pose, t: number): void {
   for (let i = 0; i < 3; i++) into.root[i] = a.root[i]! + (b.root[i]! - a.root[i]!) * t;
 }
 
+export interface Sampled {
+  state: VoiceState;
+  starved: number;
+  face: Float32Array | null;
+}
+
 /** Frames by sample index, oldest first; gaps are bridged, old frames forgotten. */
 export class Timeline {
   private frames: Frame[] = [];
@@ -57,22 +63,26 @@ export class Timeline {
    * Write the pose at `sample` into `into`, held at both ends.
    *
    * Returns the voice state there and `starved`: how many samples past the
-   * newest frame we are, 0 while inside. Null while there is no frame.
+   * newest frame we are, 0 while inside; and the face, if frames have one. Null
+   * while there is no frame.
    */
-  sample(sample: number, into: Pose): { state: VoiceState; starved: number } | null {
+  sample(sample: number, into: Pose): Sampled | null {
     const newest = this.newest;
     const oldest = this.frames[0];
     if (!newest || !oldest) return null;
     if (sample >= newest.sample || sample <= oldest.sample) {
       const held = sample >= newest.sample ? newest : oldest;
       copyPose(into, held);
-      return { state: held.state, starved: Math.max(0, sample - newest.sample) };
+      const starved = Math.max(0, sample - newest.sample);
+      return { state: held.state, starved, face: held.face ?? null };
     }
     let i = this.frames.length - 1;
     while (this.frames[i - 1]!.sample > sample) i--;
     const a = this.frames[i - 1]!;
     const b = this.frames[i]!;
-    blendPoses(into, a, b, (sample - a.sample) / (b.sample - a.sample));
-    return { state: b.state, starved: 0 };
+    const t = (sample - a.sample) / (b.sample - a.sample);
+    blendPoses(into, a, b, t);
+    const face = a.face && b.face ? a.face.map((v, k) => v + t * (b.face![k]! - v)) : null;
+    return { state: b.state, starved: 0, face };
   }
 }

@@ -72,6 +72,8 @@ describe("life", () => {
     expect(open).toBeLessThan(0.8);
     for (let at = 10; at < 11; at += 1 / 60) mouth.update(at, 1 / 60, false);
     for (const vowel of VOWELS) expect(mouth.weights[vowel]).toBeLessThan(0.01);
+    mouth.update(11, 1 / 60, true, { aa: 0.1, ih: 0, ou: 0.6, ee: 0, oh: 0.2 }); // the stream knows
+    expect(mouth.weights).toEqual({ aa: 0.1, ih: 0, ou: 0.6, ee: 0, oh: 0.2 });
   });
 });
 

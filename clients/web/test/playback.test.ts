@@ -35,6 +35,16 @@ describe("Timeline", () => {
     expect(Math.abs(angleOf(pose.rotations))).toBeCloseTo(0.4, 5);
   });
 
+  it("mixes the faces of two frames, and has none where a frame has none", () => {
+    const timeline = new Timeline();
+    const pose = newPose(1);
+    timeline.push(turned(0, 0, { face: new Float32Array([0, 1]) }));
+    timeline.push(turned(1000, 0, { face: new Float32Array([1, 0.5]) }));
+    timeline.push(turned(2000, 0));
+    expect(Array.from(timeline.sample(250, pose)?.face ?? [])).toEqual([0.25, 0.875]);
+    expect(timeline.sample(1500, pose)?.face).toBeNull();
+  });
+
   it("ignores frames that are not newer", () => {
     const timeline = new Timeline();
     timeline.push(turned(2000, 1));

@@ -79,7 +79,7 @@ class LocalPage {
   }
 
   private onLoaded(info: Loaded): void {
-    this.performer.begin({ ...info, bones: [...info.bones], parents: [...info.parents], sampleRate: SAMPLE_RATE });
+    this.performer.begin({ ...info, bones: [...info.bones], parents: [...info.parents], sampleRate: SAMPLE_RATE, face: [] });
     const model = element("model");
     model.textContent = `${info.model} · this browser`;
     model.title = `${(info.bytes / 1e6).toFixed(1)} MB loaded; weights: ${info.licence}`;
@@ -97,7 +97,7 @@ class LocalPage {
 
   private async begin(source: Source, words: Word[]): Promise<void> {
     const info = this.engine.info!;
-    this.performer.begin({ ...info, bones: [...info.bones], parents: [...info.parents], sampleRate: SAMPLE_RATE });
+    this.performer.begin({ ...info, bones: [...info.bones], parents: [...info.parents], sampleRate: SAMPLE_RATE, face: [] });
     this.engine.start(this.sound.rate, words, {});
     this.source = source;
     element("stop").hidden = source === "none";

@@ -66,6 +66,10 @@ export const GROUPS: readonly { title: string; controls: readonly Control[] }[] 
     ],
   },
   {
+    title: "Face",
+    controls: [part("mouth", "Mouth opens")],
+  },
+  {
     title: "While nobody speaks",
     controls: [
       part("breathing", "Breathing"),
