@@ -15,7 +15,7 @@ from streamer.errors import UsageError
 
 FRAMES, SEEDS = 34, 4
 
-Feature = Literal["mel", "samples", "hop_mel", "words", "pieces", "listed", "stream"]
+Feature = Literal["mel", "samples", "hop_mel", "hop_released_mel", "words", "pieces", "listed"]
 """What a system reads beside poses and speaker; the data reader computes no other."""
 
 Draws = dict[str, Tensor]
@@ -26,7 +26,8 @@ class Batch(TypedDict, total=False):
     """One batch; B windows of T = 34 frames, longer for streaming networks.
 
     poses: [B, T, D] mean-subtracted; speaker: int64 [B], from 1. mel: [B, 128,
-    70] in decibels; samples: [B, 36267]; hop_mel: [B, 34, 128]. words: int64
+    70] in decibels; samples: [B, 36267]; hop_mel: [B, 34, 128], of either
+    preset. words: int64
     [B, 34], where they were spoken; heard: the same, where and as they reached
     the generators. pieces: int64 [B, 34, P], heard too. listed: int64 [B, L]
     with lengths [B], the longest first. image .. voiced: see `Ha2gStream.forward`
