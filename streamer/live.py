@@ -91,7 +91,7 @@ async def live(config: LiveConfig, *, began: float, status: TextIO | None = None
                 stack,
                 config.server,
                 avatar=config.avatar,
-                hello=session.hello,
+                hello=later.hello,
                 word=listening.word,
                 interrupt=listening.interrupt,
                 steering=steering,

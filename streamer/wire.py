@@ -72,7 +72,7 @@ _EVENTS: Final[tuple[str, ...]] = get_args(EventKind)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """How many bones, joints and direction vectors a frame of this stream has."""
+    """How many bones, joints, direction vectors and expressions a frame has at most."""
 
     bones: int
     joints: int
