@@ -168,10 +168,6 @@ def serve_config(told: argparse.Namespace) -> ServeConfig:
         asr=told.asr,
         words=told.words,
         avatar=told.avatar,
-        token=told.token,
-        cert=told.cert,
-        key=told.key,
-        hosts=tuple(told.host),
     )
 
 
@@ -305,11 +301,11 @@ def _add_outlets(parser: argparse.ArgumentParser) -> None:
         type=parse_positive,
         metavar="HEIGHT",
         help="experimental: body trackers for your height in metres",
-    _add_mouth(parser)
     )
     parser.add_argument(
         "--osc-in", type=parse_port, metavar="PORT", help="take settings by OSC on this port"
     )
+    _add_mouth(parser)
     parser.add_argument("--no-server", action="store_true", help="no page, no WebSocket")
     _add_server(parser)
 
@@ -330,12 +326,16 @@ def _add_render(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="FILE",
         help=".jsonl, .npz, .bvh, .vrma or .mp4; may be repeated",
-    _add_mouth(parser)
     )
     parser.add_argument(
         "--avatar", type=Path, metavar="FILE.vrm", help="whose bones .bvh and .vrma get"
     )
+    _add_mouth(parser)
     _add_model(parser)
+    _add_words(parser)
+    _add_duration(parser)
+
+
 def _add_mouth(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mouth",
@@ -344,10 +344,6 @@ def _add_mouth(parser: argparse.ArgumentParser) -> None:
         help="mouth and lids from the voice: auto on the page unless --vmc-in, "
         "on by VMC and VRChat too",
     )
-
-
-    _add_words(parser)
-    _add_duration(parser)
 
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
@@ -366,12 +362,6 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     )
     _add_policy(parser)
     _add_server(parser)
-    parser.add_argument("--token", help="what clients must send first; needed beyond loopback")
-    parser.add_argument("--cert", type=Path, metavar="FILE", help="TLS certificate chain")
-    parser.add_argument("--key", type=Path, metavar="FILE", help="TLS private key")
-    parser.add_argument(
-        "--host", action="append", default=[], metavar="NAME", help="further name of this server"
-    )
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:

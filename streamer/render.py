@@ -31,7 +31,7 @@ async def render(config: RenderConfig, *, status: TextIO | None = None) -> dict[
 
     The frames are those of `gesture live` on the same file; where words are
     recognised, those of a recogniser that is never late. In the report a
-    deadline miss is a step longer than a frame. Raises
+    deadline miss is a step that takes longer than its frames last. Raises
     `GestureError` for anything that was asked for and cannot be had.
     """
     async with AsyncExitStack() as stack:
@@ -45,9 +45,7 @@ async def render(config: RenderConfig, *, status: TextIO | None = None) -> dict[
             return opened[0].hello() if face is None else with_face(opened[0].hello())
 
         avatar = None if config.avatar is None else read_avatar(config.avatar)
-        sinks = [
-            open_recording(path, lambda: opened[0].hello(), avatar=avatar) for path in config.output
-        ]
+        sinks = [open_recording(path, hello, avatar=avatar) for path in config.output]
         source = open_source(config.source, clock=_clock, realtime=False)
         stack.push_async_callback(source.aclose)
         words = open_words(config.asr, source, recognise=False)
@@ -65,10 +63,10 @@ async def render(config: RenderConfig, *, status: TextIO | None = None) -> dict[
         await listening.ready()
         began = _clock()
 
-                if face is not None and isinstance(item, SkeletonFrame):
-                    item = face.apply(item)
         async def consume() -> None:
             async for item in session.items():
+                if face is not None and isinstance(item, SkeletonFrame):
+                    item = face.apply(item)
                 fanout.put(item)
                 await fanout.room()
                 seconds = session.position / SAMPLE_RATE
@@ -106,7 +104,9 @@ async def render(config: RenderConfig, *, status: TextIO | None = None) -> dict[
             engine,
             session,
             fps=session.stats().frames / wall_s,
-            deadline_misses=engine.step_times.longer_than(1 / float(engine.spec.fps)),
+            deadline_misses=engine.step_times.longer_than(
+                engine.spec.frames_per_step / float(engine.spec.fps)
+            ),
             mic_to_wire=None,
             dropped=0,
         )
