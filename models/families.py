@@ -8,7 +8,7 @@ from torch import Tensor
 
 from models.dice import Dice
 from models.ha2g_stream import PRESETS as HA2G_PRESETS
-from models.ha2g_stream import Ha2gStream, StreamConfig
+from models.ha2g_stream import Drawn, Ha2gStream, StreamConfig
 from models.hop_stream import PRESETS as HOP_PRESETS
 from models.hop_stream import HopStream, HopStreamConfig
 from streamer.errors import UsageError
@@ -51,7 +51,7 @@ class StreamNetwork(Protocol):
         """Return (image, level) of windows [T, columns, W]."""
         ...
 
-    def __call__(
+    def generate(
         self,
         image: Tensor,
         level: Tensor,
@@ -60,8 +60,9 @@ class StreamNetwork(Protocol):
         lookahead: Tensor,
         style: Tensor,
         code: Tensor,
-    ) -> tuple[list[Tensor], Tensor]:
-        """Run whole sequences; the last of the poses holds every vector."""
+        seed: Tensor,
+    ) -> Drawn:
+        """Run new sessions whole; the last of the poses holds every vector."""
         ...
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:

@@ -10,8 +10,9 @@ What is ours: no pose feedback (spec/streaming.md 4), so no pose is known and
 a bone is told from its neighbours by a learnt embedding and gain instead; the
 gesture code and style go into the graph too, as what there is to draw; the
 audio node sees the front end's image instead of samples; the language model
-is a small one distilled for this use, unless the configuration says otherwise.
-One parameter set, two equal forms: `forward` over whole sequences, `step`
+is a small one distilled for this use, unless the configuration says otherwise;
+and a rhythm decides when a gesture begins (`models/rhythm.py`). One parameter
+set, two equal forms: `forward` and `generate` over whole sequences, `step`
 over one frame with state.
 """
 
@@ -21,13 +22,15 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models.causal import Shapes, State, StreamGru
 from models.dice import Dice
-from models.frontend import LEVEL_FEATURES, LEVEL_START, LevelTracker, MelFrontEnd
-from models.ha2g_stream import COLUMNS, LOOKAHEADS
+from models.frontend import LEVEL_FEATURES, LEVEL_START, LEVEL_STATE, LevelTracker, MelFrontEnd
+from models.ha2g_stream import COLUMNS, LOOKAHEADS, Drawn
 from models.hop import FoldedReprogramming, Reprogramming
 from models.hop_stream_graph import AudioFeature, StreamGraph
+from models.rhythm import COURSE, MOVES, Course, Rhythm, course_features
 from models.stream_language import LanguageShape, StreamLanguage
 from streamer.skeleton import Skeleton
 
@@ -43,8 +46,9 @@ class HopStreamConfig:
     language: what the language model's weights are; `none` keeps its word
     table alone. width to positions: its `LanguageShape`. prototypes, heads,
     head: of the re-programming; channels, skip, end: of the graph; audio,
-    audio_hidden: of its audio feature; rhythm: numbers per bone and frame;
-    hidden, layers: of the GRU.
+    audio_hidden: of its audio feature; per_bone: its numbers per bone and
+    frame beside a direction; rhythm: width of the GRU that decides; hidden,
+    layers: of the one that draws.
     """
 
     window: int = 640
@@ -64,13 +68,14 @@ class HopStreamConfig:
     channels: int = 16
     skip: int = 48
     end: int = 64
-    rhythm: int = 4
+    per_bone: int = 4
     audio_hidden: int = 96
     audio: int = 32
     style: int = 32
     styles: tuple[str, ...] = ("calm", "lively", "big")
     code: int = 12
-    hidden: int = 300
+    rhythm: int = 128
+    hidden: int = 272
     layers: int = 2
     lookaheads: tuple[int, ...] = LOOKAHEADS
 
@@ -121,13 +126,24 @@ PRESETS: Mapping[str, HopStreamConfig] = {
         channels=64,
         skip=256,
         end=512,
-        rhythm=20,
+        per_bone=20,
         audio_hidden=1700,
         audio=170,
         hidden=350,
         layers=4,
     ),
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Heard:
+    """All that does not depend on decisions, [..., width] each."""
+
+    audio: Tensor
+    spoken: Tensor
+    level: Tensor
+    facts: Tensor
+    style: Tensor
 
 
 class HopStream(nn.Module):
@@ -152,8 +168,9 @@ class HopStream(nn.Module):
         nodes, image = skeleton.vectors, COLUMNS * config.mels
         self.speaker = nn.Linear(len(config.styles), 16)
         self.style_mean = nn.Linear(16, config.style)
+        # the code in force and the one that the present gesture was begun with
         self.code_in = nn.Sequential(
-            nn.Linear(config.code, 64), nn.ELU(), nn.Linear(64, config.style)
+            nn.Linear(2 * config.code, 128), nn.ELU(), nn.Linear(128, config.style)
         )
         # audio-text branch
         self.language = StreamLanguage(config.shape).requires_grad_(False)
@@ -170,7 +187,7 @@ class HopStream(nn.Module):
         self.spoken = nn.Linear(config.width, config.width) if config.language == "none" else None
         # audio-action branch
         self.audio = AudioFeature("graph.audio", image, config.audio_hidden, config.audio)
-        joined = config.audio + LEVEL_FEATURES + config.style
+        joined = config.audio + LEVEL_FEATURES + config.style + COURSE
         self.start = nn.Linear(joined, config.channels)
         self.bone = nn.Parameter(torch.randn(nodes, config.channels))
         self.gain = nn.Parameter(1 + torch.randn(nodes, config.channels))
@@ -180,42 +197,52 @@ class HopStream(nn.Module):
             channels=config.channels,
             skip=config.skip,
             end=config.end,
-            outputs=3 + config.rhythm,
+            outputs=3 + config.per_bone,
         )
-        # fusion and generator
-        fused = nodes * (3 + config.rhythm) + config.width + config.style
-        extras = LEVEL_FEATURES + _WORD_FACTS + len(config.lookaheads)
-        self.recurrent = StreamGru("gru", fused + extras, config.hidden, config.layers)
+        # decisions, fusion and generator
+        facts = _WORD_FACTS + len(config.lookaheads)
+        heard = config.audio + config.width + LEVEL_FEATURES + facts + config.style
+        self.rhythm = Rhythm(heard + config.code, config.rhythm, config.code)
+        fused = nodes * (3 + config.per_bone) + config.width + config.style
+        fused += LEVEL_FEATURES + facts + COURSE
+        self.recurrent = StreamGru("gru", fused, config.hidden, config.layers)
         self.head = nn.Sequential(
             nn.Linear(config.hidden, config.hidden // 2 + 10),
             nn.LeakyReLU(0.2),
             nn.Linear(config.hidden // 2 + 10, 3 * nodes),
         )
-        self.voice = nn.Linear(config.hidden, 1)
 
     # -- shared by both forms ------------------------------------------------
-
-    def _style(self, style: Tensor, code: Tensor) -> Tensor:
-        """Return z [..., style] of style weights [..., styles] and codes [..., code]."""
-        return self.style_mean(self.speaker(style)) + self.code_in(code)
 
     def _token(self, image: Tensor, word: Tensor, word_info: Tensor) -> Tensor:
         """Return the language model's input [..., width]: audio and word as one."""
         there = word_info[..., :1]
-        # a frame without a word has no facts about one
         parts = (
             self.reprogramming(image, self.language.table),
             self.language.embed(word, there),
-            word_info[..., 1:] * there,
+            _facts(word_info),
         )
         return self.align(torch.cat(parts, -1))
 
     def _read(self, features: Tensor) -> Tensor:
         return features if self.spoken is None else self.spoken(features)
 
-    def _nodes(self, audio: Tensor, level: Tensor, z: Tensor) -> Tensor:
-        """Return the graph's input for each bone, [..., 1, channels] broadcast to bones."""
-        return self.start(torch.cat([audio, level, z], -1))
+    def _decided_by(self, heard: _Heard, code: Tensor) -> Tensor:
+        """Return what the rhythm hears, [..., I]."""
+        parts = (heard.audio, heard.spoken, heard.level, heard.facts, heard.style, code)
+        return torch.cat(parts, -1)
+
+    def _z(self, heard: _Heard, code: Tensor, latched: Tensor) -> Tensor:
+        return heard.style + self.code_in(torch.cat([code, latched], -1))
+
+    def _shared(self, heard: _Heard, z: Tensor, course: Tensor) -> Tensor:
+        """Return what every bone is told, [..., channels]."""
+        return self.start(torch.cat([heard.audio, heard.level, z, course], -1))
+
+    @staticmethod
+    def _fused(moved: Tensor, heard: _Heard, z: Tensor, course: Tensor) -> Tensor:
+        """Return the generator's input, [..., I]: both branches, style, decisions (hop.md 4)."""
+        return torch.cat([moved, heard.spoken, z, heard.level, heard.facts, course], -1)
 
     def _lookahead(self, lookahead: Tensor) -> Tensor:
         """Return the one-of-three code [..., 3] of lookahead frames [..., 1]."""
@@ -238,31 +265,75 @@ class HopStream(nn.Module):
         lookahead: Tensor,
         style: Tensor,
         code: Tensor,
-    ) -> tuple[list[Tensor], Tensor]:
-        """Run sequences that start fresh.
+        course: Course,
+    ) -> Drawn:
+        """Run sequences whose decisions are given: how it is trained.
 
         image [B, T, COLUMNS, M] and level [B, T, LEVEL_FEATURES] from the front
         end; word int [B, T, slots]; word_info [B, T, 3]; lookahead int [B, 1];
-        style [B, styles]; code [B, T, 12]. Returns ([directions [B, T, D * 3]
-        minus the mean], voice logits [B, T]). Row m is pose frame m - lookahead.
+        style [B, styles]; code [B, T, 12]. Row m is pose frame m - lookahead.
         """
+        heard = self._hear(image, level, word, word_info, lookahead, style)
+        moves, voice = self.rhythm(self._decided_by(heard, code), course)
+        hot = F.one_hot(course.move.long(), MOVES).to(image.dtype)
+        features = course_features(hot, course.age[..., None])
+        poses = self._draw(heard, features, code, course.code)
+        return Drawn(poses=[poses], moves=moves, voice=voice)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        image: Tensor,
+        level: Tensor,
+        word: Tensor,
+        word_info: Tensor,
+        lookahead: Tensor,
+        style: Tensor,
+        code: Tensor,
+        seed: Tensor,
+    ) -> Drawn:
+        """Run new sessions of seeds [B, 3] whole: the numbers that `step` gives."""
+        heard = self._hear(image, level, word, word_info, lookahead, style)
+        course, voice = self.rhythm.decide(self._decided_by(heard, code), code, seed)
+        hot = F.one_hot(course.move, MOVES).to(image.dtype)
+        features = course_features(hot, course.age[..., None])
+        poses = self._draw(heard, features, code, course.code)
+        return Drawn(poses=[poses], moves=hot, voice=voice)
+
+    def _hear(
+        self,
+        image: Tensor,
+        level: Tensor,
+        word: Tensor,
+        word_info: Tensor,
+        lookahead: Tensor,
+        style: Tensor,
+    ) -> _Heard:
         flat = image.flatten(2)
-        z = self._style(style[:, None], code)
-        there = word_info[..., :1]
         token = self._token(flat, word, word_info)
         offset: Tensor | None = None
         if self.training and self.config.shape.positions:
             # the wrap of absolute positions must be seen (hop.md 11)
             offset = torch.randint(self.config.positions, (len(flat),), device=flat.device)
-        spoken = self._read(self.language(token, offset))
-        nodes = self._nodes(self.audio(flat), level, z)
+        frames = flat.shape[1]
+        ahead = self._lookahead(lookahead)[:, None].expand(-1, frames, -1)
+        style_mean = self.style_mean(self.speaker(style))[:, None].expand(-1, frames, -1)
+        return _Heard(
+            audio=self.audio(flat),
+            spoken=self._read(self.language(token, offset)),
+            level=level,
+            facts=torch.cat([_facts(word_info), ahead], -1),
+            style=style_mean,
+        )
+
+    def _draw(self, heard: _Heard, course: Tensor, code: Tensor, latched: Tensor) -> Tensor:
+        """Return directions [B, T, D * 3] minus the mean."""
+        z = self._z(heard, code, latched)
         # nodes lead: [N, B, T, channels]
-        nodes = nodes * self.gain[:, None, None] + self.bone[:, None, None]
-        moved = self.graph(nodes).permute(1, 2, 0, 3).flatten(2)
-        ahead = self._lookahead(lookahead)[:, None].expand(-1, z.shape[1], -1)
-        fused = torch.cat([moved, spoken, z, level, word_info[..., 1:] * there, ahead], -1)
-        hidden = self.recurrent(fused)
-        return [self.head(hidden)], self.voice(hidden)[..., 0]
+        nodes = self._shared(heard, z, course) * self.gain[:, None, None]
+        moved = self.graph(nodes + self.bone[:, None, None])
+        fused = self._fused(moved.permute(1, 2, 0, 3).flatten(2), heard, z, course)
+        return self.head(self.recurrent(fused))
 
     def features(self, windows: Tensor) -> tuple[Tensor, Tensor]:
         """Return (image [T, COLUMNS, M], level [T, F]) of windows [T, COLUMNS, W]."""
@@ -277,18 +348,19 @@ class HopStream(nn.Module):
     def state_shapes(self) -> Shapes:
         """Return the shape of every state tensor, without the slot axis."""
         shapes: Shapes = {
-            "level": (len(LEVEL_START),),
+            "level": (LEVEL_STATE,),
             "dice": (4,),
             "code": (self.config.code,),
         }
         shapes |= self.language.shapes() | self.audio.shapes() | self.graph.shapes()
-        return shapes | self.recurrent.shapes()
+        return shapes | self.rhythm.shapes() | self.recurrent.shapes()
 
     def fresh_state(self, state: State, inputs: Mapping[str, Tensor]) -> State:
-        """Return a fresh state for the slots of `state` (zeros but level and dice)."""
+        """Return a fresh state for the slots of `state` (zeros but levels, moves and dice)."""
         fresh = {name: torch.zeros_like(tensor) for name, tensor in state.items()}
         fresh["level"] = fresh["level"] + torch.tensor(LEVEL_START)
         fresh["dice"] = torch.cat([inputs["seed"], fresh["dice"][:, :1]], -1)
+        self.rhythm.fresh(fresh, inputs["seed"])
         return fresh
 
     def step(self, inputs: Mapping[str, Tensor], state: State) -> tuple[dict[str, Tensor], State]:
@@ -307,19 +379,29 @@ class HopStream(nn.Module):
         new["dice"], index, drawn = self.dice.step(state["dice"])
         new["code"] = torch.where(drawn, self.codes[index], state["code"])
 
-        z = self._style(inputs["style"], new["code"])
         word_info = inputs["word_info"]
         token = self._token(flat, inputs["word"], word_info)
-        spoken = self._read(self.language.step(token, state, new))
-        nodes = self._nodes(self.audio.step(flat, state, new), level, z)
-        nodes = nodes[:, None] * self.gain + self.bone
+        heard = _Heard(
+            audio=self.audio.step(flat, state, new),
+            spoken=self._read(self.language.step(token, state, new)),
+            level=level,
+            facts=torch.cat([_facts(word_info), self._lookahead(inputs["lookahead"])], -1),
+            style=self.style_mean(self.speaker(inputs["style"])),
+        )
+        decided_by = self._decided_by(heard, new["code"])
+        course, voice = self.rhythm.step(decided_by, new["code"], state, new)
+
+        z = self._z(heard, new["code"], new["latched"])
+        nodes = self._shared(heard, z, course)[:, None] * self.gain + self.bone
         moved = self.graph.step(nodes, state, new).flatten(1)
-        ahead = self._lookahead(inputs["lookahead"])
-        facts = word_info[:, 1:] * word_info[:, :1]
-        fused = torch.cat([moved, spoken, z, level, facts, ahead], -1)
-        hidden = self.recurrent.step(fused, state, new)
+        hidden = self.recurrent.step(self._fused(moved, heard, z, course), state, new)
         directions = self.head(hidden).unflatten(-1, (self.skeleton.vectors, 3)) + self.mean
-        return {"directions": directions, "voice": torch.sigmoid(self.voice(hidden))}, new
+        return {"directions": directions, "voice": torch.sigmoid(voice)}, new
+
+
+def _facts(word_info: Tensor) -> Tensor:
+    """Return the facts [..., 2] about a word; a frame without a word has none."""
+    return word_info[..., 1:] * word_info[..., :1]
 
 
 def _keep_words(align: nn.Linear, width: int) -> None:

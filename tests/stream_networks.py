@@ -47,6 +47,7 @@ HOP_TINY = HopStreamConfig(
     audio_hidden=10,
     audio=5,
     style=4,
+    rhythm=6,
     hidden=12,
 )
 

@@ -5,8 +5,9 @@ import torch
 
 from export.parity import draw, probe_signal
 from models.frontend import LEVEL_FEATURES, column_windows
-from models.ha2g_stream import COLUMNS
+from models.ha2g_stream import COLUMNS, Drawn
 from models.hop_stream import PRESETS, HopStream
+from models.rhythm import MOVES, true_course
 from streamer.skeleton import load_skeleton
 from tests.stream_networks import HOP_TINY, tiny_hop
 
@@ -29,9 +30,11 @@ def arguments(frames: int = FRAMES, seed: int = 5) -> dict[str, torch.Tensor]:
 
 @torch.no_grad()
 def motion(network: HopStream, **changed: torch.Tensor) -> torch.Tensor:
-    """Return the output [T, D * 3]."""
-    (poses,), _ = network(**(arguments() | changed))
-    return poses[0]
+    """Return the output [T, D * 3] under a fixed course of decisions."""
+    given = arguments() | changed
+    moves = (torch.arange(FRAMES) // 7 % MOVES)[None]
+    drawn = network(**given, course=true_course(moves, given["code"]))
+    return torch.cat([drawn.poses[-1][0], drawn.moves[0], drawn.voice[0, :, None]], -1)
 
 
 def test_nothing_sees_the_future():
@@ -64,12 +67,12 @@ def test_word_zero_is_no_word_and_has_no_facts():
     torch.testing.assert_close(motion(network, word_info=chatty), base, rtol=0, atol=0)
 
 
-def steps(network: HopStream, windows: torch.Tensor, seed: np.ndarray) -> torch.Tensor:
-    """Return directions [T, D, 3] minus the mean, step by step; state keeps its shapes."""
+def steps(network: HopStream, windows: torch.Tensor, seed: np.ndarray) -> Drawn:
+    """Return poses [T, D, 3] minus the mean, moves and voice (its logits), step by step."""
     given, shapes = arguments(len(windows)), network.state_shapes()
     zeros = {name: torch.zeros(1, *shape) for name, shape in shapes.items()}
     state = network.fresh_state(zeros, {"seed": torch.tensor(seed)[None]})
-    out: list[torch.Tensor] = []
+    poses, moves, voice = list[torch.Tensor](), list[torch.Tensor](), list[torch.Tensor]()
     for m in range(len(windows)):
         inputs = {
             "audio": windows[m][None],
@@ -79,9 +82,11 @@ def steps(network: HopStream, windows: torch.Tensor, seed: np.ndarray) -> torch.
             "style": given["style"],
         }
         outputs, state = network.step(inputs, state)
-        out.append(outputs["directions"][0] - network.mean)
+        poses.append(outputs["directions"][0] - network.mean)
+        moves.append(state["move"][0])
+        voice.append(torch.logit(outputs["voice"][0, 0]))
         assert {n: t.shape[1:] for n, t in state.items()} == shapes
-    return torch.stack(out)
+    return Drawn(poses=[torch.stack(poses)], moves=torch.stack(moves), voice=torch.stack(voice))
 
 
 @torch.no_grad()
@@ -92,9 +97,13 @@ def check_both_forms(network: HopStream, frames: int) -> None:
     image, level = network.features(windows)
     codes = network.codes[draw(network.dice, frames, seed)][None]
     given = {"image": image[None], "level": level[None], "code": codes}
-    (poses,), _ = network(**(arguments(frames) | given))
-    want = poses[0].unflatten(-1, (-1, 3))
-    torch.testing.assert_close(steps(network, windows, seed), want, atol=5e-6, rtol=0)
+    want = network.generate(**(arguments(frames) | given), seed=torch.tensor(seed)[None])
+    got = steps(network, windows, seed)
+    assert torch.equal(got.moves, want.moves[0])
+    assert len(got.moves.argmax(-1).unique()) > 2, "decisions so few that they prove nothing"
+    directions = want.poses[-1][0].unflatten(-1, (-1, 3))
+    torch.testing.assert_close(got.poses[0], directions, atol=5e-6, rtol=0)
+    torch.testing.assert_close(got.voice, want.voice[0], atol=1e-4, rtol=0)
 
 
 def test_step_equals_whole_sequence_from_raw_audio():
@@ -137,7 +146,8 @@ def test_small_preset_fits_its_budget():
         network.eval().step(inputs, state)
     config, nodes = network.config, network.skeleton.vectors
     front = 2 * network.front.analysis.numel() + 2 * network.front.mel.numel()
-    gru = sum(p.numel() for p in network.recurrent.parameters())
+    parts = (network.recurrent, network.rhythm.gru)
+    gru = sum(p.numel() for part in parts for p in part.parameters())
     attention = config.language_layers * 2 * config.span * config.width
     prototypes = 2 * config.prototypes * config.heads * config.head
     spread = 7 * 2 * nodes * nodes * config.channels
