@@ -42,7 +42,7 @@ class OnnxRuntimeBackend:
         self._spec = load_manifest(folder).spec
         self._precision: Precision = precision
         path = folder / graph_name(precision)
-        self._session = open_session(path, threads, [("CPUExecutionProvider", {})])
+        self._session = open_session(path, threads)
         compare(path, self._session, self._spec)
         self._batches = dict[tuple[int, int], _Bound]()
 

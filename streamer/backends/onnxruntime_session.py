@@ -72,10 +72,23 @@ Provider = tuple[str, Mapping[str, str]]
 """An execution provider's name and its options."""
 
 
-def open_session(
-    path: Path, threads: int, providers: Sequence[Provider], *, module: Any = _ort
+def open_session(path: Path, threads: int) -> Session:
+    """Load a graph for the CPU; raises `ArtifactError`."""
+    try:
+        return start_session(path, threads, [("CPUExecutionProvider", {})], module=_ort)
+    except ORT_ERRORS as error:
+        raise ArtifactError(
+            f"{path}: onnxruntime cannot load it ({first_line(error)}); export the model again"
+        ) from error
+
+
+def start_session(
+    path: Path, threads: int, providers: Sequence[Provider], *, module: Any
 ) -> Session:
-    """Load a graph; module: `onnxruntime` or what behaves like it. Raises `ArtifactError`."""
+    """Load a graph; raises `ArtifactError` where it is not there, and `ORT_ERRORS`.
+
+    module: `onnxruntime` or what behaves like it.
+    """
     if not path.is_file():
         raise ArtifactError(f"{path}: missing; copy the whole artifact folder or export it again")
     options = module.SessionOptions()
@@ -86,13 +99,8 @@ def open_session(
     # A spinning pool would take a second core from the game that runs beside us.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     asked = [(name, dict(told)) for name, told in providers]
-    try:
-        # without `enable_fallback` it would print, and run elsewhere than it was told
-        return module.InferenceSession(str(path), options, providers=asked, enable_fallback=0)
-    except ORT_ERRORS as error:
-        raise ArtifactError(
-            f"{path}: onnxruntime cannot load it ({first_line(error)}); export the model again"
-        ) from error
+    # without `enable_fallback=0` it would print, and run elsewhere than it was told
+    return module.InferenceSession(str(path), options, providers=asked, enable_fallback=0)
 
 
 def compare(path: Path, session: Session, spec: ModelSpec) -> None:

@@ -2,15 +2,12 @@
 
 import logging
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
-import numpy as np
-
-from streamer.backends.cuda import Cuda, CudaError, Pinned, load_cuda
-from streamer.backends.layout import Layout
+from streamer.backends.cuda import Cuda, CudaError, load_cuda
+from streamer.backends.device_state import DeviceState, too_large
 from streamer.backends.onnxruntime_session import check_state, graph_name
 from streamer.backends.tensorrt_api import Api, Context, TensorEngine, load_tensorrt
 from streamer.backends.tensorrt_engine import (
@@ -97,11 +94,8 @@ class TensorRtBackend:
             state.close()
             if not error.out_of_memory:
                 raise BackendError(f"tensorrt: {error}") from error
-            fit = slots * before // max(state.wanted_bytes(self._engine), 1)
-            raise BackendError(
-                f"tensorrt: {slots} slots do not fit into {before / 1e6:.0f} MB of free GPU "
-                f"memory; about {max(fit, 0)} would"
-            ) from error
+            wanted = state.wanted_bytes(self._engine)
+            raise too_large("tensorrt", slots, before, wanted) from error
         except BackendError:
             state.close()
             raise
@@ -165,45 +159,31 @@ def open_best(
 class TensorRtState:
     """The state of `slots` sessions on the GPU, and what runs a step on it.
 
-    Two blocks hold the state: a step reads one and writes the other, so an
-    engine that fails leaves the old state. Each direction has an execution
-    context, whose tensors are bound once, and a CUDA graph of the copy in, the
-    step and the copy out. Warm-up and capture run the step, so they come before
-    the first real state.
+    Each direction between the two blocks of state has an execution context,
+    whose tensors are bound once, and a CUDA graph of the copy in, the step and
+    the copy out. Warm-up and capture run the step, so they come before the first
+    real state.
     """
 
     def __init__(self, cuda: Cuda, spec: ModelSpec, slots: int) -> None:
         self._cuda = cuda
-        self._into = Layout.of(spec.inputs, slots, masks=True)
-        self._out = Layout.of(spec.outputs, slots)
-        self._kept = Layout.of(spec.state, slots)
-        self._names = [t.name for t in spec.outputs]
-        self._side = 0
-        self._lost: str | None = None
-        self._device = list[int]()
-        self._pinned = list[Pinned]()
+        self._memory = DeviceState(cuda, spec, slots, backend="tensorrt")
         self._graphs = list[Any]()
         self._contexts = list[Context]()
-        self.closed = False
 
     def open(self, engine: TensorEngine, strategy: Any) -> None:
         """Allocate, bind, warm up and capture; raises `CudaError`."""
-        self._host_in, self._host_out = self._pin(self._into.size), self._pin(self._out.size)
-        self._row = self._pin(max(p.row for p in self._kept.parts.values()))
-        self._in, self._result = self._allocate(self._into.size), self._allocate(self._out.size)
-        self._blocks = self._allocate(self._kept.size), self._allocate(self._kept.size)
+        self._memory.open()
         # the contexts never run at once, so they share one scratch memory
         scratch_size = engine.device_memory_size_v2
-        scratch = self._allocate(max(scratch_size, 1))
+        scratch = self._memory.allocate(max(scratch_size, 1))
         for side in (0, 1):
             context = engine.create_execution_context(strategy)
             if context is None:
                 raise BackendError("tensorrt: no execution context; the GPU's memory is short")
             context.set_device_memory(scratch, scratch_size)
-            self._bind(context, self._blocks[side], self._blocks[1 - side])
+            self._bind(context, side)
             self._contexts.append(context)
-        self._feed = self._into.views(self._host_in.bytes)
-        self._results = self._out.views(self._host_out.bytes)
         for side in (0, 1):
             self._queue(side)
         self._cuda.wait()
@@ -213,118 +193,55 @@ class TensorRtState:
             if isinstance(error, CudaError) and error.out_of_memory:
                 raise
             _log.warning("no CUDA graph (%s): every step is queued anew", error)
-        for block in self._blocks:
-            self._cuda.zero(block, self._kept.size)
-        self._cuda.wait()
+        self._memory.clear()
 
     def wanted_bytes(self, engine: TensorEngine) -> int:
         """Return how much device memory it needs."""
-        sizes = self._into.size + self._out.size + 2 * self._kept.size
-        return sizes + engine.device_memory_size_v2
+        return self._memory.bytes + engine.device_memory_size_v2
 
     def step(self, inputs: StepInputs) -> Tensors:
         """Run one step; raises `BackendError`, after which nothing can be read."""
-        self._check()
-        for name, tensor in inputs.tensors.items():
-            np.copyto(self._feed[name], tensor)
-        np.copyto(self._feed["start"], inputs.start)
-        np.copyto(self._feed["ready"], inputs.ready)
-        try:
-            if self._graphs:
-                self._cuda.launch(self._graphs[self._side])
-            else:
-                self._queue(self._side)
-            self._cuda.wait()
-        except BackendError as error:
-            self._lost = str(error)
-            raise BackendError(f"tensorrt: {error}") from error
-        self._side = 1 - self._side
-        return {name: self._results[name].copy() for name in self._names}
+        return self._memory.step(inputs, self._launch if self._graphs else self._queue)
 
     def read(self, slot: int) -> Tensors:
         """Return a copy of one slot's tensors."""
-        self._check()
-        out = dict[str, Any]()
-        try:
-            for name, part in self._kept.parts.items():
-                source = self._blocks[self._side] + part.offset + slot * part.row
-                self._cuda.copy_out(self._row.address, source, part.row)
-                self._cuda.wait()
-                bytes_ = self._row.bytes[: part.row]
-                out[name] = bytes_.view(part.dtype).reshape(part.shape[1:]).copy()
-        except CudaError as error:
-            self._lost = str(error)
-            raise BackendError(f"tensorrt: the state cannot be read: {error}") from error
-        return out
+        return self._memory.read(slot)
 
     def write(self, slot: int, tensors: Tensors) -> None:
         """Put one slot's tensors in force."""
-        self._check()
-        try:
-            for name, part in self._kept.parts.items():
-                row = self._row.bytes[: part.row].view(part.dtype).reshape(part.shape[1:])
-                np.copyto(row, tensors[name])
-                target = self._blocks[self._side] + part.offset + slot * part.row
-                self._cuda.copy_in(target, self._row.address, part.row)
-                self._cuda.wait()
-        except CudaError as error:
-            self._lost = str(error)
-            raise BackendError(f"tensorrt: the state cannot be written: {error}") from error
+        self._memory.write(slot, tensors)
 
     def close(self) -> None:
         """Free everything; it may be repeated."""
-        if self.closed:
-            return
-        self.closed = True
         self._contexts.clear()
-        frees = [
-            *(partial(self._cuda.free_graph, graph) for graph in self._graphs),
-            *(partial(self._cuda.free, address) for address in self._device),
-            *(partial(self._cuda.free_pinned, pinned) for pinned in self._pinned),
-        ]
-        for free in frees:
+        while self._graphs:
             try:
-                free()
+                self._cuda.free_graph(self._graphs.pop())
             except CudaError as error:  # after a failure nothing more can be given back
                 _log.debug("freeing: %s", error)
+        self._memory.close()
 
     def __del__(self) -> None:
         self.close()  # a warm-up's state gives its memory back when it is dropped
 
-    def _check(self) -> None:
-        if self._lost is not None:
-            raise BackendError(f"tensorrt: the state was lost: {self._lost}")
-        if self.closed:
-            raise BackendError("tensorrt: the back end is closed")
-
-    def _bind(self, context: Context, source: int, target: int) -> None:
-        shapes = {**self._into.parts, **self._kept.parts}
-        addresses = {name: self._in + p.offset for name, p in self._into.parts.items()}
-        addresses |= {name: self._result + p.offset for name, p in self._out.parts.items()}
-        addresses |= {name: source + p.offset for name, p in self._kept.parts.items()}
-        addresses |= {f"next_{name}": target + p.offset for name, p in self._kept.parts.items()}
-        for name, part in shapes.items():
+    def _bind(self, context: Context, side: int) -> None:
+        given = self._memory.given(side)
+        for name, (_, part) in given.items():
             if not context.set_input_shape(name, part.shape):
                 raise BackendError(f"tensorrt: input {name!r} does not take {list(part.shape)}")
-        for name, address in addresses.items():
+        for name, (address, _) in {**given, **self._memory.results(side)}.items():
             if not context.set_tensor_address(name, address):
                 raise BackendError(f"tensorrt: tensor {name!r} takes no address")
 
+    def _launch(self, side: int) -> None:
+        self._cuda.launch(self._graphs[side])
+
     def _queue(self, side: int) -> None:
         """Queue the copy in, the step from one block to the other, and the copy out."""
-        cuda = self._cuda
-        cuda.copy_in(self._in, self._host_in.address, self._into.size)
-        if not self._contexts[side].execute_async_v3(cuda.stream_handle):
+        self._memory.queue_in()
+        if not self._contexts[side].execute_async_v3(self._cuda.stream_handle):
             raise BackendError("the engine could not be queued")
-        cuda.copy_out(self._host_out.address, self._result, self._out.size)
-
-    def _allocate(self, size: int) -> int:
-        self._device.append(self._cuda.allocate(size))
-        return self._device[-1]
-
-    def _pin(self, size: int) -> Pinned:
-        self._pinned.append(self._cuda.allocate_pinned(size))
-        return self._pinned[-1]
+        self._memory.queue_out()
 
 
 def _compare(path: Path, engine: TensorEngine, spec: ModelSpec, api: Api) -> None:

@@ -69,18 +69,23 @@ def engine_key(folder: Path, precision: Precision, slots: int, cuda: Cuda, api: 
     )
 
 
-def find_engine(cache: Path, wanted: EngineKey) -> tuple[EngineKey, Path]:
+def find_engine(
+    cache: Path, wanted: EngineKey, *, pattern: str = "*.engine", backend: str = "tensorrt"
+) -> tuple[EngineKey, Path]:
     """Return the smallest cached engine that takes `wanted.slots`.
 
-    Raises `BackendError` saying what is there instead: other slots, another GPU,
-    another TensorRT, another model.
+    pattern: the files whose first line is a key; backend: whose they are. Raises
+    `BackendError` saying what is there instead: other slots, another GPU, another
+    TensorRT, another model.
     """
-    found = [(key, path) for path in sorted(cache.glob("*.engine")) if (key := _key_of(path))]
+    found = [(key, path) for path in sorted(cache.glob(pattern)) if (key := _key_of(path))]
     fits = [kp for kp in found if replace(kp[0], slots=wanted.slots) == wanted]
     enough = [kp for kp in fits if kp[0].slots >= wanted.slots]
     if enough:
         return min(enough, key=lambda kp: kp[0].slots)
     remedy = f"gesture engine build --slots {wanted.slots} --precision {wanted.precision}"
+    if backend != "tensorrt":
+        remedy = f"{remedy} --backend {backend}"
     if fits:
         most = max(key.slots for key, _ in fits)
         raise BackendError(f"the engine takes {most} slots, {wanted.slots} are wanted; {remedy}")
@@ -149,7 +154,7 @@ def build_engine(
 
 def trtexec_command(folder: Path, spec: ModelSpec, precision: Precision, slots: int) -> str:
     """Return the command of NVIDIA's own tool that builds the same engine."""
-    shapes = [(name, (*shape,)) for name, shape in _input_shapes(spec)]
+    shapes = [(name, (*shape,)) for name, shape in input_shapes(spec)]
 
     def sized(count: int) -> str:
         return ",".join(f"{n}:{'x'.join(map(str, (count, *shape)))}" for n, shape in shapes)
@@ -183,7 +188,7 @@ def _build(
     tf32 = module.BuilderFlag.TF32
     (config.set_flag if key.precision == "tf32" else config.clear_flag)(tf32)
     profile = builder.create_optimization_profile()
-    for name, shape in _input_shapes(spec):
+    for name, shape in input_shapes(spec):
         full = (key.slots, *shape)
         profile.set_shape(name, (1, *shape), full, full)
     config.add_optimization_profile(profile)
@@ -220,7 +225,8 @@ def _monitor(module: Any, tell: Callable[[str], None]) -> Any:
     return Monitor()
 
 
-def _input_shapes(spec: ModelSpec) -> list[tuple[str, tuple[int, ...]]]:
+def input_shapes(spec: ModelSpec) -> list[tuple[str, tuple[int, ...]]]:
+    """Return name and shape, without the slot axis, of each input of the graph."""
     masks = (TensorSpec(name="start", shape=()), TensorSpec(name="ready", shape=()))
     return [(t.name, t.shape) for t in (*spec.inputs, *masks, *spec.state)]
 
