@@ -81,10 +81,10 @@ class Data:
 class Recipe:
     """Every setting of one run.
 
-    warm_up: steps before the GAN terms count. dropout: off only to compare runs.
-    patience: validations without a better one after which the run ends, 0 for
-    never. weights and network: by name, what the system understands; each
-    system refuses others.
+    warm_up: steps before the GAN terms count. validate_every: 0 for never.
+    dropout: off only to compare runs. patience: validations without a better
+    one after which the run ends, 0 for never. weights and network: by name,
+    what the system understands; each system refuses others.
     """
 
     system: SystemName
@@ -196,8 +196,9 @@ def _parse(data: Mapping[str, Any]) -> Recipe:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise UsageError(f"recipe: weights.{name} is {value!r}, expected a number")
     recipe = _record(Recipe, values, "")
-    if recipe.steps < 1 or recipe.batch < 1 or recipe.keep_every < 1 or recipe.validate_every < 1:
-        raise UsageError("recipe: steps, batch, keep_every and validate_every must be 1 or more")
+    for name in ("steps", "batch", "keep_every", "log_every"):
+        if getattr(recipe, name) < 1:
+            raise UsageError(f"recipe: {name} is {getattr(recipe, name)}, expected 1 or more")
     if not 0 < recipe.data.fraction <= 1:
         raise UsageError(f"recipe: data.fraction is {recipe.data.fraction}, expected 0 to 1")
     return recipe

@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional as differentiable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -34,11 +33,12 @@ def gather(tensor: Tensor) -> Tensor:
     """Return the rows of all processes, in order of rank; gradients flow back to each."""
     if world() == 1:
         return tensor
-    if not tensor.is_floating_point():
-        parts = [torch.empty_like(tensor) for _ in range(world())]
-        dist.all_gather(parts, tensor.contiguous())
-        return torch.cat(parts)
-    return torch.cat(cast(list[Tensor], differentiable.all_gather(tensor.contiguous())))
+    return cast(Tensor, _Gather.apply(tensor))
+
+
+def total(tensor: Tensor) -> Tensor:
+    """Return the sum over all processes; gradients flow back to each."""
+    return tensor if world() == 1 else cast(Tensor, _Total.apply(tensor))
 
 
 def synchronise(module: nn.Module) -> nn.Module:
@@ -91,9 +91,9 @@ class SharedBatchNorm(nn.Module):
         wide = x.float()
         count = world() * x.numel() // x.shape[1]
         shape = [1, -1, *[1] * (x.dim() - 2)]
-        mean = _total(wide.sum(axes)) / count
+        mean = total(wide.sum(axes)) / count
         centred = wide - mean.view(shape)
-        variance = _total((centred * centred).sum(axes)) / count
+        variance = total((centred * centred).sum(axes)) / count
         with torch.no_grad():
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)
@@ -102,5 +102,29 @@ class SharedBatchNorm(nn.Module):
         return (centred * scale.view(shape) + self.bias.view(shape)).to(x.dtype)
 
 
-def _total(tensor: Tensor) -> Tensor:
-    return cast(Tensor, cast(Any, differentiable).all_reduce(tensor))
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        parts = [torch.empty_like(tensor) for _ in range(world())]
+        dist.all_gather(parts, tensor.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        summed = gradients[0].contiguous().clone()
+        dist.all_reduce(summed)
+        return rows(summed)
+
+
+class _Total(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        summed = tensor.contiguous().clone()
+        dist.all_reduce(summed)
+        return summed
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        summed = gradients[0].contiguous().clone()
+        dist.all_reduce(summed)
+        return summed

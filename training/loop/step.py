@@ -72,7 +72,9 @@ def gan_step(
         logged["judge"] = loss.detach()
         with frozen(sides.judge), fabric.autocast():
             terms["adversarial"] = sides.system.fooling(_Floating(sides.judge), outcome["poses"])
-    _descend(fabric, sides.run_system, sides.optimiser, torch.stack(list(terms.values())).sum(), clip)
+    _descend(
+        fabric, sides.run_system, sides.optimiser, torch.stack(list(terms.values())).sum(), clip
+    )
     return {name: term.detach() for name, term in terms.items()} | logged
 
 

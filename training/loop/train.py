@@ -1,6 +1,7 @@
 """The loop: batches in order, steps, validation, points to go on from."""
 
 import math
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -57,11 +58,12 @@ class Machine:
 def open_fabric(recipe: Recipe, machine: Machine) -> Fabric:
     """Return Fabric, launched: on one device, or data-parallel (also under `torchrun`)."""
     precision: Any = {"fp32": "32-true", "bf16": "bf16-mixed"}[recipe.precision]
-    many = machine.devices not in (1, "1") or machine.nodes > 1 or _under_torchrun()
+    devices, nodes = _torchrun() or (machine.devices, machine.nodes)
+    many = devices != 1 or nodes > 1
     fabric = Fabric(
         accelerator=machine.accelerator,
-        devices=cast(Any, machine.devices),
-        num_nodes=machine.nodes,
+        devices=cast(Any, devices),
+        num_nodes=nodes,
         # ablations leave parts of a network without gradient
         strategy=DDPStrategy(find_unused_parameters=True) if many else "auto",
         precision=precision,
@@ -70,15 +72,17 @@ def open_fabric(recipe: Recipe, machine: Machine) -> Fabric:
     if recipe.batch % fabric.world_size:
         raise UsageError(
             f"batch {recipe.batch} is no multiple of {fabric.world_size} processes; "
-            f"--set batch={recipe.batch // fabric.world_size * fabric.world_size or fabric.world_size}"
+            "change it by --set batch=N"
         )
     return fabric
 
 
-def _under_torchrun() -> bool:
-    import os
-
-    return "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+def _torchrun() -> tuple[int, int] | None:
+    """Return processes a machine and machines if `torchrun` started this process."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return None
+    local = int(os.environ["LOCAL_WORLD_SIZE"])
+    return local, int(os.environ["WORLD_SIZE"]) // local
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
@@ -131,7 +135,12 @@ class Training:
             held = WindowSet(store, "val", replace(reading, speakers=len(facts.speakers)))
             self.validation = Validation(held, fgd)
         if self.fabric.is_global_zero:
-            begin(out, recipe, facts, {"manifest": sha256(store.folder / MANIFEST), "windows": len(windows)})
+            begin(
+                out,
+                recipe,
+                facts,
+                {"manifest": sha256(store.folder / MANIFEST), "windows": len(windows)},
+            )
         self.fabric.barrier()
         self._join(judge)
 
@@ -214,7 +223,10 @@ class Training:
         """Run one step (from 0) on this process's rows."""
         recipe, device = self.recipe, self.fabric.device
         share = learning_rate(recipe, step)
-        rates = {"optimiser": recipe.optimisation.rate, "judge_optimiser": recipe.optimisation.judge_rate}
+        rates = {
+            "optimiser": recipe.optimisation.rate,
+            "judge_optimiser": recipe.optimisation.judge_rate,
+        }
         for name, optimiser in self.optimisers.items():
             for group in optimiser.param_groups:
                 group["lr"] = rates[name] * share
@@ -265,7 +277,7 @@ class Training:
         names = list(terms)
         values = torch.stack([terms[name].float() for name in names])
         mean = cast(Tensor, self.fabric.all_reduce(values, reduce_op="mean")).tolist()
-        row = {name: value for name, value in zip(names, mean, strict=True)}
+        row = dict(zip(names, mean, strict=True))
         if not all(map(math.isfinite, mean)):
             bad = next(name for name, value in row.items() if not math.isfinite(value))
             raise InputError(

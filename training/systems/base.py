@@ -11,6 +11,7 @@ from typing import Any, Literal, TypedDict
 import torch
 from torch import Tensor, nn
 
+from models.layers import Style
 from streamer.errors import UsageError
 
 FRAMES, SEEDS = 34, 4
@@ -135,3 +136,10 @@ def choice(settings: Mapping[str, Any], name: str, choices: tuple[str, ...]) -> 
 def normal(size: int, *shape: int, generator: torch.Generator) -> Tensor:
     """Return standard normal numbers [size, *shape]."""
     return torch.randn(size, *shape, generator=generator)
+
+
+def in_full(style: Style) -> Style:
+    """Return a style in float32, whatever precision it was computed in."""
+    return Style(
+        z=style.z.float(), mean=style.mean.float(), log_variance=style.log_variance.float()
+    )

@@ -9,15 +9,15 @@ from training.recipe import Recipe
 from training.store.reader import Store
 from training.systems.autoencoder import AutoEncoderSystem
 from training.systems.base import System
-from training.systems.ha2g import HA2GSystem
-from training.systems.windows import (
+from training.systems.baselines import (
     DiffGestureSystem,
-    HopSystem,
     JointEmbeddingSystem,
     Seq2SeqSystem,
     Speech2GestureSystem,
-    TrimodalSystem,
 )
+from training.systems.ha2g import HA2GSystem
+from training.systems.hop import HopSystem
+from training.systems.styled import TrimodalSystem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -16,7 +16,17 @@ from streamer.skeleton import Skeleton
 from training.angles import Angles
 from training.loop.parallel import gather, rank
 from training.losses import HA2GWeights, adversarial, discrimination, ha2g_terms
-from training.systems.base import SEEDS, Batch, Draws, Outcome, System, choice, normal, take
+from training.systems.base import (
+    SEEDS,
+    Batch,
+    Draws,
+    Outcome,
+    System,
+    choice,
+    in_full,
+    normal,
+    take,
+)
 
 AUDIO: Final = ("mixed", "single", "no_high", "same")
 LEVELS: Final = ("all", "holistic", "no_hand", "no_body")
@@ -172,7 +182,11 @@ class HA2GSystem(System):
         with torch.autocast(target.device.type, enabled=False):
             terms = ha2g_terms(
                 network,
-                replace(out, poses=tuple(p.float() for p in out.poses)),
+                replace(
+                    out,
+                    poses=tuple(p.float() for p in out.poses),
+                    styles=tuple(map(in_full, out.styles)),
+                ),
                 other,
                 target=target,
                 text=text.float(),
@@ -204,5 +218,3 @@ class HA2GSystem(System):
         seeds = batch["poses"][:, :SEEDS]
         noise = draws["noise"] if draws else None
         return self.network(batch["mel"], batch["heard"], batch["speaker"], seeds, noise)
-
-
