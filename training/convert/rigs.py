@@ -1,0 +1,214 @@
+"""Which joint of somebody's BVH is which bone of the humanoid, and how it rests.
+
+Joints are found by name: in the manner of VRM, of MotionBuilder and Mixamo, of
+Poser (collar, shoulder, elbow, wrist) and of BEAT; or a map file says. The
+spine is found by its place between hips and neck.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial.transform import Rotation
+
+from streamer.errors import InputError
+from streamer.humanoid import BONE_INDEX, BONES, PARENTS, REST_OFFSETS
+from streamer.recordings.bvh import bvh_name
+from training.convert.bvh_file import Bvh
+
+Float = npt.NDArray[np.float64]
+
+REQUIRED: Final = (
+    "hips",
+    "neck",
+    "head",
+    *(f"{s}{b}" for s in ("left", "right") for b in ("UpperArm", "LowerArm", "Hand")),
+)
+_FINGERS: Final = ("Thumb", "Index", "Middle", "Ring", "Little")
+_LEAST = 1e-6
+
+
+def find_bones(bvh: Bvh, names: Mapping[str, str] | None = None) -> dict[str, int]:
+    """Return humanoid bone to joint number.
+
+    names: humanoid bone to joint name, before anything that is found. Raises
+    `InputError` where a bone that is needed is not found.
+    """
+    index = {joint: i for i, joint in enumerate(bvh.joints)}
+    found: dict[str, int] = {}
+    for style in _styles():
+        plain = {_plain(joint): i for joint, i in reversed(index.items())}
+        matched = {bone: plain[name] for bone, name in style.items() if name in plain}
+        if len(matched) > len(found):
+            found = matched
+    for bone, joint in (names or {}).items():
+        if bone not in BONES:
+            raise InputError(
+                f"map file: {bone!r} is no humanoid bone, as in {', '.join(BONES[:6])}"
+            )
+        if joint not in index:
+            raise InputError(f"{bvh.name}: no joint {joint!r}, which the map file names for {bone}")
+        found[bone] = index[joint]
+    missing = [bone for bone in REQUIRED if bone not in found]
+    if missing:
+        raise InputError(
+            f"{bvh.name}: no joint is recognised as {', '.join(missing)}; name them in a map "
+            f"file (--map), its joints are {', '.join(bvh.joints[:40])}"
+        )
+    return _with_spine(bvh, found)
+
+
+def read_map(path: Path) -> dict[str, str]:
+    """Read a map file: a JSON object of humanoid bone (VRM 1.0 name) to joint name."""
+    try:
+        data: Any = json.loads(path.read_text("utf-8"))
+        if not isinstance(data, dict):
+            raise ValueError("no object")
+        return {str(bone): str(joint) for bone, joint in data.items()}
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f'{path}: not a map file ({error}); expected JSON like {{"leftUpperArm": "L_Arm", ...}}'
+        ) from error
+
+
+def bone_rotations(bvh: Bvh, bones: Mapping[str, int]) -> dict[str, Rotation]:
+    """Return each bone's rotation against the T-pose in VRM 1.0 axes, one per frame.
+
+    Which way is up and left is read off the rest pose, and so is how limbs and
+    fingers deviate from the T-pose there (arms of an A-pose hang).
+    """
+    rest = bvh.rest()
+    axes = Rotation.from_matrix(_axes(bvh, bones, rest))
+    world = bvh.world()
+    out: dict[str, Rotation] = {}
+    lean: dict[str, Rotation] = {}
+    for bone in BONES:
+        if bone not in bones:
+            continue
+        lean[bone] = _lean(bone, bones, rest, bvh, axes, lean)
+        out[bone] = axes.inv() * world[bones[bone]] * axes * lean[bone]
+    return out
+
+
+def _axes(bvh: Bvh, bones: Mapping[str, int], rest: Float) -> Float:
+    """Return the file's left, up and forward as columns, snapped to its axes."""
+    up = rest[bones["neck"]] - rest[bones["hips"]]
+    left = rest[bones["leftUpperArm"]] - rest[bones["rightUpperArm"]]
+    columns: list[Float] = []
+    for vector in (left, up):
+        axis = int(np.argmax(np.abs(vector)))
+        column = np.zeros(3)
+        column[axis] = np.sign(vector[axis])
+        columns.append(column)
+    forward = np.cross(*columns)
+    if np.linalg.norm(forward) < 0.5:
+        raise InputError(
+            f"{bvh.name}: its rest pose shows no upright person with a left and a right arm; "
+            "export it with a T-pose or A-pose as rest pose"
+        )
+    return np.stack([*columns, forward], 1)
+
+
+def _lean(
+    bone: str,
+    bones: Mapping[str, int],
+    rest: Float,
+    bvh: Bvh,
+    axes: Rotation,
+    above: Mapping[str, Rotation],
+) -> Rotation:
+    """Return the turn from the T-pose to the rest pose of a limb or finger."""
+    side = bone.removeprefix("left").removeprefix("right")
+    if side == bone or side == "Shoulder":
+        return Rotation.identity()
+    child = _child(bone)
+    if child is not None and child in bones:
+        way = rest[bones[child]] - rest[bones[bone]]
+        want = REST_OFFSETS[BONE_INDEX[child]]
+    else:
+        way = bvh.ends.get(bones[bone], np.zeros(3))
+        want = REST_OFFSETS[BONE_INDEX[bone]]
+    if np.linalg.norm(way) < _LEAST:
+        return above.get(BONES[PARENTS[BONE_INDEX[bone]]], Rotation.identity())
+    return _between(want.astype(float), axes.inv().apply(way))
+
+
+def _child(bone: str) -> str | None:
+    """Return the bone that continues a limb or finger."""
+    side = "left" if bone.startswith("left") else "right"
+    match bone.removeprefix(side):
+        case "UpperArm":
+            return f"{side}LowerArm"
+        case "LowerArm":
+            return f"{side}Hand"
+        case "Hand":
+            return f"{side}MiddleProximal"
+        case _:
+            children = [b for b, p in zip(BONES, PARENTS, strict=True) if p == BONE_INDEX[bone]]
+            return children[0] if children else None
+
+
+def _between(a: Float, b: Float) -> Rotation:
+    """Return the shortest turn from one direction to another."""
+    a, b = a / np.linalg.norm(a), b / np.linalg.norm(b)
+    axis = np.cross(a, b)
+    sine, cosine = float(np.linalg.norm(axis)), float(a @ b)
+    if sine < _LEAST:
+        return Rotation.identity() if cosine > 0 else Rotation.from_rotvec([0.0, 0.0, np.pi])
+    return Rotation.from_rotvec(axis / sine * np.arctan2(sine, cosine))
+
+
+def _with_spine(bvh: Bvh, found: dict[str, int]) -> dict[str, int]:
+    """Return the bones with the spine as what lies between hips and neck."""
+    chain: list[int] = []
+    joint = bvh.parents[found["neck"]]
+    while joint >= 0 and joint != found["hips"]:
+        chain.insert(0, joint)
+        joint = bvh.parents[joint]
+    out = {bone: j for bone, j in found.items() if bone not in ("spine", "chest", "upperChest")}
+    if chain:
+        out["upperChest"] = chain[-1]
+    if len(chain) > 1:
+        out["spine"] = chain[0]
+    if len(chain) > 2:
+        out["chest"] = chain[len(chain) // 2]
+    return out
+
+
+def _styles() -> list[dict[str, str]]:
+    """Return humanoid bone to plain joint name, for each manner of naming."""
+    motion_builder = {bone: _plain(bvh_name(bone)) for bone in BONES}
+    vrm = {bone: _plain(bone) for bone in BONES}
+    poser, beat = dict(vrm), dict(motion_builder)
+    for side in ("left", "right"):
+        short = side[0]
+        for bone, name in (
+            ("Shoulder", "collar"),
+            ("UpperArm", "shoulder"),
+            ("LowerArm", "elbow"),
+            ("Hand", "wrist"),
+        ):
+            poser[f"{side}{bone}"] = f"{side}{name}"
+        for bone, name in (
+            ("Shoulder", "shoulder"),
+            ("UpperArm", "arm"),
+            ("LowerArm", "arm1"),
+            ("Hand", "hand"),
+        ):
+            beat[f"{side}{bone}"] = f"{short}{name}"
+        for finger, letter in zip(_FINGERS, "timrp", strict=True):
+            phalanges = [b for b in BONES if b.startswith(f"{side}{finger}")]
+            for number, bone in enumerate(phalanges, 1):
+                poser[bone] = f"{side}{'pinky' if finger == 'Little' else finger.lower()}{number}"
+                beat[bone] = f"{short}hand{letter}{number}"
+    return [motion_builder, vrm, poser, beat]
+
+
+def _plain(joint: str) -> str:
+    """Return a joint's name without prefix, punctuation and case."""
+    name = joint.rsplit(":", 1)[-1]
+    return re.sub(r"[^a-z0-9]", "", name.lower()).removeprefix("mixamorig")
