@@ -6,9 +6,9 @@ from typing import Any
 
 from streamer.backends.cuda import load_cuda
 from streamer.backends.loading import find_artifact
+from streamer.backends.precision import Precision
 from streamer.backends.tensorrt_api import load_tensorrt
 from streamer.backends.tensorrt_engine import (
-    Precision,
     build_engine,
     engine_cache,
     trtexec_command,

@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from export.half import halve
 from streamer.errors import BackendError
 from streamer.humanoid import BONES
 from streamer.skeleton import Skeleton, load_skeleton
@@ -187,15 +188,19 @@ def tiny_graph(weights: Mapping[str, np.ndarray]) -> onnx.ModelProto:
     return model
 
 
-def tiny_artifact(folder: Path, seed: int = 7) -> Path:
-    """Write the tiny network as an artifact folder and return it."""
+def tiny_artifact(folder: Path, seed: int = 7, *, half: bool = False) -> Path:
+    """Write the tiny network as an artifact folder and return it; half: its fp16 graph too."""
     folder.mkdir(parents=True, exist_ok=True)
+    names = ["model.onnx"]
     onnx.save(tiny_graph(tiny_weights(seed)), folder / "model.onnx")
+    if half:
+        names.append("model.fp16.onnx")
+        halve(folder / "model.onnx", folder / "model.fp16.onnx")
     manifest = Manifest(
         spec=tiny_spec(folder.name),
         licence="Apache-2.0",
         training={},
-        files={"model.onnx": sha256(folder / "model.onnx")},
+        files={name: sha256(folder / name) for name in names},
     )
     write_manifest(folder, manifest)
     return folder

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from streamer.backends.base import MakeBackend, StepBackend
+from streamer.backends.precision import Precision
 from streamer.clock import Clock
 from streamer.errors import GestureError, UsageError
 
@@ -17,7 +18,14 @@ DEFAULT_MODEL = "ha2g-stream-small"
 QUICK_MS = 10.0
 """Up to this step time the CPU is taken (DESIGN 5)."""
 _MEASURED_STEPS = 50
-BACKENDS = ("auto", "onnxruntime", "torch", "tensorrt")
+BACKENDS = (
+    "auto",
+    "onnxruntime",
+    "torch",
+    "tensorrt",
+    "onnxruntime-cuda",
+    "onnxruntime-tensorrt",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,29 +70,48 @@ def choose_backend(
     name: str,
     folder: Path,
     *,
+    precision: Precision | None = None,
     threads: int = 1,
     slots: int = 1,
-    make_tensorrt: MakeBackend | None = None,
+    make_gpu: MakeBackend | None = None,
     clock: Clock = time.perf_counter,
 ) -> BackendChoice:
     """Return the back end for `--backend NAME`, and why.
 
     `auto` measures some steps on the CPU and takes it when they are quick
-    enough, since a game beside it needs the GPU. `tensorrt` falls back to
-    onnxruntime where it cannot run `slots` sessions, and the reason says why.
-    make_tensorrt: in place of the real one. Raises `UsageError` for a torch back
-    end that is not there.
+    enough, since a game beside it needs the GPU. A GPU's back end falls back to
+    onnxruntime on the CPU where it cannot run `slots` sessions, and the reason
+    says why. precision: None for the back end's own. make_gpu: in place of the
+    real one. Raises `UsageError` for a torch back end that is not there and for
+    a precision that a back end does not have.
     """
+    _check_precision(name, folder, precision)
 
     def onnxruntime() -> StepBackend[Any]:
         from streamer.backends.onnxruntime import OnnxRuntimeBackend
 
-        return OnnxRuntimeBackend(folder, threads=threads)
+        # a fallback runs in what every artifact has
+        in_half = precision == "float16" and name in ("onnxruntime", "auto")
+        return OnnxRuntimeBackend(
+            folder, threads=threads, precision="float16" if in_half else "float32"
+        )
 
     def tensorrt() -> StepBackend[Any]:
-        from streamer.backends.tensorrt import open_best
+        from streamer.backends.tensorrt import TensorRtBackend, open_best
 
-        return open_best(folder, slots=slots)
+        if precision is None:
+            return open_best(folder, slots=slots)
+        return TensorRtBackend(folder, slots=slots, precision=precision)
+
+    def on_cuda() -> StepBackend[Any]:
+        from streamer.backends.onnxruntime_gpu import OnnxRuntimeGpuBackend
+
+        return OnnxRuntimeGpuBackend(folder, "onnxruntime-cuda", slots=slots, precision=precision)
+
+    def on_provider() -> StepBackend[Any]:
+        from streamer.backends.onnxruntime_gpu import OnnxRuntimeGpuBackend
+
+        return OnnxRuntimeGpuBackend(folder, "onnxruntime-tensorrt", slots=slots)
 
     def torch() -> StepBackend[Any]:
         from streamer.backends.torch import TorchBackend
@@ -94,16 +121,17 @@ def choose_backend(
     on_cpu = BackendChoice(
         name="onnxruntime", reason="asked for", make=onnxruntime, fallback=(onnxruntime,)
     )
-    make = make_tensorrt or tensorrt
-    on_gpu = BackendChoice(name="tensorrt", reason="asked for", make=make, fallback=(onnxruntime,))
+
     match name:
         case "onnxruntime":
             return on_cpu
-        case "tensorrt":
+        case "tensorrt" | "onnxruntime-cuda" | "onnxruntime-tensorrt":
+            real = {"tensorrt": tensorrt, "onnxruntime-cuda": on_cuda}.get(name, on_provider)
+            make = make_gpu or real
             missing = _trouble(make, slots)
-            if missing is None:
-                return on_gpu
-            return replace(on_cpu, reason=f"not tensorrt: {missing}")
+            if missing is not None:
+                return replace(on_cpu, reason=f"not {name}: {missing}")
+            return BackendChoice(name=name, reason="asked for", make=make, fallback=(onnxruntime,))
         case "torch":
             _check_torch(folder)
             return BackendChoice(name=name, reason="asked for", make=torch, fallback=(onnxruntime,))
@@ -113,10 +141,12 @@ def choose_backend(
             if p99_ms <= QUICK_MS:
                 reason = f"{says}, so a game keeps the GPU"
                 return replace(on_cpu, reason=reason, make=measured)
+            make = make_gpu or tensorrt
             missing = _trouble(make, slots)
-            if missing is None:
-                return replace(on_gpu, reason=f"{says}, over {QUICK_MS:g} ms")
-            return replace(on_cpu, reason=f"{says}; not tensorrt: {missing}", make=measured)
+            if missing is not None:
+                return replace(on_cpu, reason=f"{says}; not tensorrt: {missing}", make=measured)
+            reason = f"{says}, over {QUICK_MS:g} ms"
+            return BackendChoice(name="tensorrt", reason=reason, make=make, fallback=(onnxruntime,))
         case _:
             raise UsageError(
                 f"--backend {name}: there are {', '.join(BACKENDS)}; use --backend auto"
@@ -163,4 +193,21 @@ def _check_torch(folder: Path) -> None:
         raise UsageError(
             "--backend torch: PyTorch is not installed: pip install 'gesture-streamer[torch]'; "
             "or use --backend auto"
+        )
+
+
+def _check_precision(name: str, folder: Path, precision: Precision | None) -> None:
+    """Raise `UsageError` where a back end or an artifact does not have a precision."""
+    if precision == "float16" and not (folder / "model.fp16.onnx").is_file():
+        raise UsageError(
+            f"--precision float16: {folder.name} has no model.fp16.onnx (python -m export build "
+            "--precision fp16 writes it); use --precision float32"
+        )
+    if precision == "tf32" and name in ("auto", "onnxruntime", "torch"):
+        raise UsageError(f"--precision tf32: --backend {name} does not have it, GPUs alone do")
+    if precision == "float16" and name == "torch":
+        raise UsageError("--precision float16: --backend torch computes in float32 only")
+    if precision in ("float32", "float16") and name == "onnxruntime-tensorrt":
+        raise UsageError(
+            f"--precision {precision}: --backend {name} computes in tf32 only; use tensorrt"
         )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from streamer.backends.onnxruntime_session import (
     graph_name,
     open_session,
 )
+from streamer.backends.precision import Precision
 from streamer.errors import BackendError
 from streamer.spec import ModelSpec, TensorSpec, load_manifest
 from streamer.types import GestureState, StepInputs, Tensors
@@ -24,7 +25,6 @@ from streamer.types import GestureState, StepInputs, Tensors
 Array = npt.NDArray[Any]
 Arrays = dict[str, Array]
 
-Precision = Literal["float32", "float16"]
 BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
 """Sizes at which the graph runs; ready slots are gathered into the next larger one."""
 

@@ -28,11 +28,11 @@ from streamer.backends.onnxruntime_session import (
     check_state,
     first_line,
 )
+from streamer.backends.precision import Precision
 from streamer.backends.tensorrt_api import Api, load_tensorrt
 from streamer.backends.tensorrt_engine import (
     FORMAT,
     EngineKey,
-    Precision,
     engine_cache,
     find_engine,
 )

@@ -19,8 +19,9 @@ from streamer.backends.onnxruntime_session import (
     graph_name,
     start_session,
 )
+from streamer.backends.precision import Precision
 from streamer.backends.tensorrt_api import Api
-from streamer.backends.tensorrt_engine import EngineKey, Precision, engine_key, input_shapes
+from streamer.backends.tensorrt_engine import EngineKey, engine_key, input_shapes
 from streamer.errors import BackendError, UsageError
 from streamer.spec import ModelSpec
 

@@ -1,5 +1,6 @@
 """What is used of onnxruntime's Python API, typed, and opening a session with it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -145,5 +146,6 @@ def check_state(spec: ModelSpec, saved: GestureState) -> None:
 
 
 def first_line(error: Exception) -> str:
-    """Return what an exception says, as one line."""
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else repr(error)
+    """Return what an exception says, as one line, without the place in onnxruntime's source."""
+    said = re.sub(r"^/\S+:\d+ .*?\) ", "", str(error).strip())
+    return said.splitlines()[0][:200] if said else repr(error)

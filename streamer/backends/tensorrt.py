@@ -9,10 +9,10 @@ from weakref import WeakSet
 from streamer.backends.cuda import Cuda, CudaError, load_cuda
 from streamer.backends.device_state import DeviceState, too_large
 from streamer.backends.onnxruntime_session import check_state, graph_name
+from streamer.backends.precision import Precision
 from streamer.backends.tensorrt_api import Api, Context, TensorEngine, load_tensorrt
 from streamer.backends.tensorrt_engine import (
     EngineKey,
-    Precision,
     engine_cache,
     engine_key,
     find_engine,

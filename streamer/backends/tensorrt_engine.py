@@ -10,19 +10,18 @@ import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import platformdirs
 
 from streamer.backends.cuda import Cuda
 from streamer.backends.onnxruntime_session import graph_name
+from streamer.backends.precision import Precision
 from streamer.backends.tensorrt_api import Api, TensorEngine
 from streamer.errors import ArtifactError, BackendError
 from streamer.spec import ModelSpec, TensorSpec, load_manifest
 
 FORMAT = 1
-Precision = Literal["float32", "tf32", "float16"]
-PRECISIONS: tuple[Precision, ...] = ("float32", "tf32", "float16")
 _WORKSPACE = 4 << 30
 _LONGEST_HEADER = 4096
 

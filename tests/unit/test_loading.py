@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from streamer.backends.loading import built_in_models, choose_backend, find_artifact, open_backend
+from streamer.backends.precision import Precision
 from streamer.errors import BackendError, UsageError
 from tests.fakes import NumpyBackend, tiny_artifact
 
@@ -46,7 +47,7 @@ def test_auto_takes_a_quick_cpu_and_says_why(tmp_path: Path) -> None:
 def test_auto_takes_the_gpu_for_a_slow_cpu(tmp_path: Path) -> None:
     folder = tiny_artifact(tmp_path / "m")
     gpu = NumpyBackend(name="tensorrt")
-    choice = choose_backend("auto", folder, clock=Steps(0.02), make_tensorrt=lambda: gpu)
+    choice = choose_backend("auto", folder, clock=Steps(0.02), make_gpu=lambda: gpu)
     assert choice.name == "tensorrt"
     assert "20.0 ms at worst, over 10 ms" in choice.reason
     assert choice.make() is gpu
@@ -65,20 +66,22 @@ class Full(NumpyBackend):
 @pytest.mark.parametrize(
     ("make", "reason"), [(no_gpu, "no NVIDIA driver"), (Full, "8 slots do not fit")]
 )
-@pytest.mark.parametrize("name", ["auto", "tensorrt"])
+@pytest.mark.parametrize("name", ["auto", "tensorrt", "onnxruntime-cuda", "onnxruntime-tensorrt"])
 def test_without_a_gpu_the_cpu_is_taken_and_the_reason_told(
     tmp_path: Path, name: str, make: Callable[[], NumpyBackend], reason: str
 ) -> None:
     folder = tiny_artifact(tmp_path / "m")
-    choice = choose_backend(name, folder, slots=8, clock=Steps(0.02), make_tensorrt=make)
+    choice = choose_backend(name, folder, slots=8, clock=Steps(0.02), make_gpu=make)
     assert choice.name == choice.make().name == "onnxruntime"
-    assert f"not tensorrt: {reason}" in choice.reason
+    gpu = "tensorrt" if name == "auto" else name
+    assert f"not {gpu}: {reason}" in choice.reason
 
 
-def test_tensorrt_on_this_machine_runs_or_says_why_not(tmp_path: Path) -> None:
-    choice = choose_backend("tensorrt", tiny_artifact(tmp_path / "m"))
+@pytest.mark.parametrize("name", ["tensorrt", "onnxruntime-cuda", "onnxruntime-tensorrt"])
+def test_a_gpu_of_this_machine_runs_or_says_why_not(tmp_path: Path, name: str) -> None:
+    choice = choose_backend(name, tiny_artifact(tmp_path / "m"))
     assert choice.make().name == choice.name
-    assert choice.name == "tensorrt" or "not tensorrt: " in choice.reason
+    assert choice.name == name or f"not {name}: " in choice.reason
 
 
 @pytest.mark.parametrize(
@@ -87,3 +90,34 @@ def test_tensorrt_on_this_machine_runs_or_says_why_not(tmp_path: Path) -> None:
 def test_back_ends_that_are_not_there(tmp_path: Path, name: str, reason: str) -> None:
     with pytest.raises(UsageError, match=f"--backend {name}: .*{reason}.*--backend auto"):
         open_backend(name, tiny_artifact(tmp_path / "m"))
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "reason"),
+    [
+        ("onnxruntime", "float16", r"m has no model\.fp16\.onnx .*--precision fp16.*float32"),
+        ("tensorrt", "float16", r"m has no model\.fp16\.onnx"),
+        ("auto", "tf32", "auto does not have it, GPUs alone do"),
+        ("torch", "tf32", "torch does not have it"),
+        ("onnxruntime-tensorrt", "float32", "computes in tf32 only; use tensorrt"),
+    ],
+)
+def test_a_precision_that_is_not_there_is_refused(
+    tmp_path: Path, name: str, precision: Precision, reason: str
+) -> None:
+    with pytest.raises(UsageError, match=f"--precision {precision}: .*{reason}"):
+        choose_backend(name, tiny_artifact(tmp_path / "m"), precision=precision)
+
+
+def test_half_precision_on_the_cpu(tmp_path: Path) -> None:
+    folder = tiny_artifact(tmp_path / "m", half=True)
+    for name in ("onnxruntime", "auto"):
+        choice = choose_backend(name, folder, precision="float16", clock=Steps(0.001))
+        assert (choice.name, choice.make().precision) == ("onnxruntime", "float16")
+    # what takes over from a GPU runs the graph that every artifact has
+    on_gpu = choose_backend(
+        "tensorrt", folder, precision="float16", make_gpu=lambda: NumpyBackend(name="tensorrt")
+    )
+    assert [make().precision for make in on_gpu.fallback] == ["float32"]
+    with pytest.raises(UsageError, match="torch computes in float32 only"):
+        choose_backend("torch", folder, precision="float16")

@@ -10,8 +10,8 @@ from streamer.backends.cuda import Cuda
 from streamer.backends.onnxruntime import OnnxRuntimeBackend
 from streamer.backends.onnxruntime_gpu import OnnxRuntimeGpuBackend, build_provider_engine
 from streamer.backends.onnxruntime_providers import BUILT, Kind, load_onnxruntime
+from streamer.backends.precision import Precision
 from streamer.backends.tensorrt_api import Api
-from streamer.backends.tensorrt_engine import Precision
 from streamer.errors import BackendError, UsageError
 from tests.contract.laws import (
     batch,
