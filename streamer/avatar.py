@@ -6,7 +6,7 @@ by half a turn about Y; protocols.md 3.4).
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, cast
@@ -66,7 +66,11 @@ class BoneRest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Avatar:
-    """The humanoid of a VRM file. bones: by VRM 1.0 name, parents before children."""
+    """The humanoid of a VRM file, or of a rig that a bone map tells of.
+
+    bones: by VRM 1.0 name, parents before children. names: the rig's own name of
+    each bone where it has some, as programs shall be told.
+    """
 
     bones: Mapping[str, BoneRest]
     meta_version: Literal["0", "1"]
@@ -74,6 +78,7 @@ class Avatar:
     author: str
     licence: str
     sha256: str
+    names: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def offset(self, bone: str) -> Vector:
         """Return a bone's offset from its parent bone in the T-pose, metres.
@@ -112,6 +117,27 @@ def read_avatar(path: Path) -> Avatar:
     )
 
 
+def file_bones(
+    name: str,
+    data: Mapping[str, Any],
+    places: Mapping[str, int],
+    *,
+    turned: bool,
+    turns: Mapping[str, Quaternion],
+) -> dict[str, BoneRest]:
+    """Return bones of any glTF document by the index of each one's node.
+
+    turned: it faces -Z. turns: local rotations in the T-pose of bones that the
+    file shows in another pose, the file's axes. Raises `InputError`.
+    """
+    try:
+        tree = _Tree(name, data, turned=turned)
+        tree.turns = {places[bone]: turn for bone, turn in turns.items()}
+        return _bones(tree, places)
+    except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
+        raise InputError(f"{name}: damaged, its nodes are malformed ({error!r})") from error
+
+
 def _humanoid(
     name: str, data: Mapping[str, Any]
 ) -> tuple[Mapping[str, Any], Literal["0", "1"], dict[str, int]]:
@@ -147,6 +173,8 @@ class _Tree:
             raise InputError(f"{name}: {len(nodes)} nodes, at most {_MAX_NODES} are read")
         self._nodes = nodes
         self._flip = -1.0 if turned else 1.0
+        self.turns: Mapping[int, Quaternion] = {}
+        """Rotations of nodes that stand for those of the file."""
         self._parents = self._linked()
 
     def __len__(self) -> int:
@@ -171,7 +199,7 @@ class _Tree:
             turn = self._numbers(entry.get("rotation", IDENTITY), 4)
             scale = self._numbers(entry.get("scale", (1, 1, 1)), 3)
         x, y, z = place
-        qx, qy, qz, qw = turn
+        qx, qy, qz, qw = self.turns.get(node, turn)
         if qx * qx + qy * qy + qz * qz + qw * qw < 1e-12:
             raise InputError(f"{self.name}: damaged, node {node} has no rotation but zeros")
         f = self._flip

@@ -92,6 +92,7 @@ class LiveConfig:
     vrchat: VrchatOptions | None = None
     osc_in: int | None = None
     record: tuple[Path, ...] = ()
+    bone_map: Path | None = None
     server: ServerOptions | None = field(default_factory=ServerOptions)
     duration: float | None = None
     mouth: Mouth = "auto"
@@ -107,6 +108,7 @@ class RenderConfig:
     asr: str = "auto"
     words: Policy = "stable_prefix"
     avatar: Path | None = None
+    bone_map: Path | None = None
     duration: float | None = None
     mouth: Mouth = "auto"
 
@@ -123,6 +125,7 @@ class ReplayConfig:
     vmc_options: VmcOptions = field(default_factory=VmcOptions)
     vrchat: VrchatOptions | None = None
     osc_in: int | None = None
+    bone_map: Path | None = None
     server: ServerOptions | None = field(default_factory=ServerOptions)
     loop: bool = False
     mouth: Mouth = "auto"

@@ -14,7 +14,7 @@ EXPRESSIONS: Final = (*VOWELS, "blink")
 
 _SHUT_S: Final = 0.06
 _OPEN_S: Final = 0.14
-_MOUTH_FALLS: Final = 0.55  # of what a mouth has left from one frame to the next
+_MOUTH_FALLS: Final = 0.4  # of what a mouth has left from one frame to the next
 
 
 class Blink:

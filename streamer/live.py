@@ -13,6 +13,7 @@ from streamer.audio.opening import open_source
 from streamer.audio.source import AudioSource
 from streamer.avatar import read_avatar
 from streamer.backends.loading import find_artifact
+from streamer.bone_map import read_bone_map
 from streamer.choices import Choices, known_models
 from streamer.clock import SAMPLE_RATE
 from streamer.config import LiveConfig
@@ -46,9 +47,10 @@ async def live(config: LiveConfig, *, began: float, status: TextIO | None = None
         stack.callback(line.clear)
         later = _Later(faces=makes_face(config.mouth, config.vmc_options))
         avatar = None if config.avatar is None else read_avatar(config.avatar)
+        rig = avatar if config.bone_map is None else read_bone_map(config.bone_map)
         face = Face() if makes_face(config.mouth, config.vmc_options) else None
         steering = Steering(profiles=ProfileStore(default_folder()), avatar=avatar, face=face)
-        recordings = [open_recording(path, later.hello, avatar=avatar) for path in config.record]
+        recordings = [open_recording(path, later.hello, avatar=rig) for path in config.record]
         source = open_source(config.source, device=config.device, clock=_clock)
         stack.push_async_callback(source.aclose)
         words = open_words(config.asr, source, recognise=source.live)
@@ -77,7 +79,7 @@ async def live(config: LiveConfig, *, began: float, status: TextIO | None = None
                     config.vmc,
                     config.vmc_options,
                     output_fps=config.output_fps,
-                    avatar=avatar,
+                    avatar=rig,
                     face=config.mouth == "on",
                     fps=float(session.spec.fps),
                     clock=_clock,

@@ -61,10 +61,17 @@ def live_config(told: argparse.Namespace) -> LiveConfig:
         vrchat=_vrchat_options(told),
         osc_in=told.osc_in,
         record=tuple(told.record),
+        bone_map=_bone_map(told),
         server=server,
         duration=told.duration,
         mouth=told.mouth,
     )
+
+
+def _bone_map(told: argparse.Namespace) -> Path | None:
+    if told.bone_map is not None and told.vmc is None and not told.record:
+        raise UsageError("--bone-map is for --vmc and --record; the page shows a .vrm (--avatar)")
+    return told.bone_map
 
 
 def _server(told: argparse.Namespace) -> ServerOptions:
@@ -87,6 +94,7 @@ def render_config(told: argparse.Namespace) -> RenderConfig:
         asr=told.asr,
         words=told.words,
         avatar=told.avatar,
+        bone_map=told.bone_map,
         duration=told.duration,
         mouth=told.mouth,
     )
@@ -103,6 +111,7 @@ def replay_config(told: argparse.Namespace) -> ReplayConfig:
         vmc_options=_vmc_options(told),
         vrchat=_vrchat_options(told),
         osc_in=told.osc_in,
+        bone_map=_bone_map(told),
         server=None if told.no_server else _server(told),
         loop=told.loop,
         mouth=told.mouth,
@@ -258,6 +267,7 @@ def _add_live(parser: argparse.ArgumentParser) -> None:
 def _add_outlets(parser: argparse.ArgumentParser) -> None:
     """Add where a stream goes."""
     parser.add_argument("--avatar", type=Path, metavar="FILE.vrm", help="avatar to show and send")
+    _add_bone_map(parser)
     parser.add_argument("--vmc", metavar="HOST:PORT", help="send to a VMC application")
     parser.add_argument(
         "--output-fps", type=parse_positive, default=60.0, metavar="FPS", help="of --vmc (60)"
@@ -330,10 +340,20 @@ def _add_render(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--avatar", type=Path, metavar="FILE.vrm", help="whose bones .bvh and .vrma get"
     )
+    _add_bone_map(parser)
     _add_mouth(parser)
     _add_model(parser)
     _add_words(parser)
     _add_duration(parser)
+
+
+def _add_bone_map(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--bone-map",
+        type=Path,
+        metavar="FILE.toml",
+        help="names and axes of a rig that is no VRM, for VMC and recordings",
+    )
 
 
 def _add_mouth(parser: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from streamer.asr.listening import Listening
 from streamer.asr.opening import open_words
 from streamer.audio.opening import open_source
 from streamer.avatar import read_avatar
+from streamer.bone_map import read_bone_map
 from streamer.clock import SAMPLE_RATE
 from streamer.config import RenderConfig
 from streamer.errors import GestureError
@@ -45,7 +46,8 @@ async def render(config: RenderConfig, *, status: TextIO | None = None) -> dict[
             return opened[0].hello() if face is None else with_face(opened[0].hello())
 
         avatar = None if config.avatar is None else read_avatar(config.avatar)
-        sinks = [open_recording(path, hello, avatar=avatar) for path in config.output]
+        rig = avatar if config.bone_map is None else read_bone_map(config.bone_map)
+        sinks = [open_recording(path, hello, avatar=rig) for path in config.output]
         source = open_source(config.source, clock=_clock, realtime=False)
         stack.push_async_callback(source.aclose)
         words = open_words(config.asr, source, recognise=False)

@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 from streamer import __version__
 from streamer.avatar import read_avatar
+from streamer.bone_map import read_bone_map
 from streamer.clock import SAMPLE_RATE
 from streamer.config import ReplayConfig
 from streamer.errors import UsageError
@@ -42,8 +43,9 @@ async def replay(config: ReplayConfig, *, status: TextIO | None = None) -> dict[
         faces = makes_face(config.mouth, config.vmc_options)
         hello = recording.take.hello if faces else replace(recording.take.hello, face=())
         avatar = None if config.avatar is None else read_avatar(config.avatar)
+        rig = avatar if config.bone_map is None else read_bone_map(config.bone_map)
         steering = Steering(profiles=ProfileStore(default_folder()), avatar=avatar)
-        sinks = [open_recording(path, lambda: hello, avatar=avatar) for path in config.record]
+        sinks = [open_recording(path, lambda: hello, avatar=rig) for path in config.record]
         if config.vmc is not None:
             sinks.append(
                 await vmc_sink(
@@ -51,7 +53,7 @@ async def replay(config: ReplayConfig, *, status: TextIO | None = None) -> dict[
                     config.vmc,
                     config.vmc_options,
                     output_fps=config.output_fps,
-                    avatar=avatar,
+                    avatar=rig,
                     face=config.mouth == "on",
                     fps=hello.fps,
                     clock=_clock,

@@ -37,11 +37,11 @@ _TIPS: Final = {"head": (0.0, 0.18, 0.0), "Toes": (0.0, 0.0, 0.06), "": (0.02, 0
 
 
 def bvh_text(motion: Motion, rig: TakeRig) -> str:
-    """Return a BVH file."""
+    """Return a BVH file; a rig with names and axes of its own gets those."""
     order = _depth_first(rig)
     lines = ["HIERARCHY", *_joint(rig, 0, 0)]
     lines += ["MOTION", f"Frames: {len(motion.rotations)}", f"Frame Time: {1 / motion.fps:.7f}"]
-    angles = euler_zxy(rig.local(motion.rotations)[:, order])
+    angles = euler_zxy(rig.raw(motion.rotations)[:, order])
     place = (rig.offsets[0] + rig.shift(motion.root)) * _CM
     values = np.concatenate([place, angles.reshape(len(angles), 3 * len(order))], axis=1) + 0.0
     lines += [" ".join(f"{v:.4f}" for v in row) for row in values.tolist()]
@@ -106,10 +106,11 @@ def _joint(rig: TakeRig, bone: int, depth: int) -> list[str]:
     children = [child for child, parent in enumerate(rig.parents) if parent == bone]
     kind = "ROOT" if depth == 0 else "JOINT"
     position = "6 Xposition Yposition Zposition " if depth == 0 else "3 "
+    offset = rig.raw_offsets()[bone] if depth else np.zeros(3)
     lines = [
-        f"{tab}{kind} {bvh_name(rig.bones[bone])}",
+        f"{tab}{kind} {_name(rig, bone)}",
         f"{tab}{{",
-        f"{tab}\tOFFSET {_triple(rig.offsets[bone] if depth else np.zeros(3))}",
+        f"{tab}\tOFFSET {_triple(offset)}",
         f"{tab}\tCHANNELS {position}Zrotation Xrotation Yrotation",
     ]
     for child in children:
@@ -120,12 +121,18 @@ def _joint(rig: TakeRig, bone: int, depth: int) -> list[str]:
     return [*lines, f"{tab}}}"]
 
 
+def _name(rig: TakeRig, bone: int) -> str:
+    own = rig.names[bone] if rig.names else ""
+    # A name ends where a space is.
+    return "_".join(own.split()) or bvh_name(rig.bones[bone])
+
+
 def _tip(rig: TakeRig, bone: int) -> Float32:
     name = rig.bones[bone]
     for end, offset in _TIPS.items():
         if end and name.endswith(end):
             return np.array(offset, np.float32)
-    own = rig.offsets[bone]
+    own = rig.raw_offsets()[bone]
     length = float(np.linalg.norm(own))
     return (own * 0.8 if length > 0 else np.array(_TIPS[""])).astype(np.float32)
 

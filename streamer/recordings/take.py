@@ -1,7 +1,7 @@
 """A whole recorded stream as arrays, and the skeleton that files of other programs get."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Final
 
@@ -11,7 +11,14 @@ import numpy.typing as npt
 from streamer.avatar import Avatar
 from streamer.clock import SAMPLE_RATE, FrameClock
 from streamer.humanoid import BONE_INDEX, BONES, PARENTS, REST_OFFSETS
-from streamer.rotation import IDENTITY, aligned_all, multiply_all, slerp_all
+from streamer.rotation import (
+    IDENTITY,
+    aligned_all,
+    inverse_all,
+    multiply_all,
+    rotate_all,
+    slerp_all,
+)
 from streamer.types import Float32, Hello
 
 Samples = npt.NDArray[np.int64]
@@ -102,13 +109,17 @@ class TakeRig:
     bones: VRM 1.0 names, parents first. parents: indices, -1 for the hips.
     offsets: [N, 3] from the parent in the T-pose, metres, the hips' from the ground.
     folded: for each bone the indices in `BONES` whose turns it gets, outermost
-    first: those of bones above that the avatar lacks, then its own.
+    first: those of bones above that the avatar lacks, then its own. names: the
+    rig's own names, none where it has the usual ones. frames: [N, 4], how each bone
+    is turned in the world while the body stands in the T-pose; None for not at all.
     """
 
     bones: tuple[str, ...]
     parents: tuple[int, ...]
     offsets: Float32
     folded: tuple[tuple[int, ...], ...]
+    names: tuple[str, ...] = ()
+    frames: Float32 | None = None
 
     @classmethod
     def of(cls, avatar: Avatar | None) -> "TakeRig":
@@ -123,7 +134,8 @@ class TakeRig:
             parent = _known_parent(avatar, bone, known)
             if bone in known and any(parent == name for name, _, _ in rows):
                 rows.append((bone, parent, avatar.offset(bone)))
-        return _rig(rows)
+        rig = _rig(rows)
+        return rig if not avatar.names else _own(rig, avatar)
 
     @property
     def height(self) -> float:
@@ -139,9 +151,36 @@ class TakeRig:
                 out[..., i, :] = multiply_all(out[..., i, :], rotations[..., bone, :])
         return out
 
+    def raw(self, rotations: Float32) -> Float32:
+        """Return the local rotations [..., N, 4] in the bones' own axes."""
+        local = self.local(rotations)
+        if self.frames is None:
+            return local
+        return multiply_all(multiply_all(inverse_all(self._above(self.frames)), local), self.frames)
+
+    def raw_offsets(self) -> Float32:
+        """Return `offsets` [N, 3] in the axes of the bones above."""
+        if self.frames is None:
+            return self.offsets
+        return rotate_all(inverse_all(self._above(self.frames)), self.offsets)
+
+    def _above(self, frames: Float32) -> Float32:
+        identity = np.array(IDENTITY, np.float32)
+        return np.array([frames[p] if p >= 0 else identity for p in self.parents])
+
     def shift(self, root: Float32) -> Float32:
         """Return offsets of the hips [..., 3] for this rig's size."""
         return (root * (self.height / float(REST_OFFSETS[0, 1]))).astype(np.float32)
+
+
+def _own(rig: TakeRig, avatar: Avatar) -> TakeRig:
+    frames = np.array([avatar.bones[bone].world_rotation for bone in rig.bones], np.float32)
+    plain = bool(np.abs(frames[:, :3]).max() < 1e-6)
+    return replace(
+        rig,
+        names=tuple(avatar.names.get(bone, "") for bone in rig.bones),
+        frames=None if plain else frames,
+    )
 
 
 def _mannequin() -> list[tuple[str, str, Any]]:

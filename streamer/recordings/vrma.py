@@ -87,8 +87,8 @@ class _Buffer:
 
 def _nodes(rig: TakeRig) -> list[dict[str, Any]]:
     nodes: list[dict[str, Any]] = [
-        {"name": bone, "translation": [float(v) for v in offset]}
-        for bone, offset in zip(rig.bones, rig.offsets, strict=True)
+        {"name": name, "translation": [float(v) for v in offset]}
+        for name, offset in zip(rig.names or rig.bones, rig.offsets, strict=True)
     ]
     for child, parent in enumerate(rig.parents):
         if parent >= 0:

@@ -76,7 +76,7 @@ _UNSURE: Final = "upperChest"
 class VmcRig:
     """The bones of a receiver's model, ready for encoding.
 
-    bones: VRM 1.0 names, as sent. positions: [N, 3] local, VRM 1.0 axes. before,
+    bones: VRM 1.0 names. names: as sent. positions: [N, 3] local, VRM 1.0 axes. before,
     after: [N, 4]; the sent rotation is before * normalised * after, which is
     L * inverse(W) * normalised * W (protocols.md 1.6). folded: for each bone the
     indices in `BONES` of its own rotation and, before it, of the bones between it
@@ -85,6 +85,7 @@ class VmcRig:
     """
 
     bones: tuple[str, ...]
+    names: tuple[str, ...]
     positions: Float32
     before: Float32
     after: Float32
@@ -104,6 +105,7 @@ class VmcRig:
         identity = np.tile(np.array(IDENTITY, np.float32), (len(bones), 1))
         return cls(
             bones=tuple(bones),
+            names=tuple(unity_bone_name(bone) for bone in bones),
             positions=np.array(positions),
             before=identity,
             after=identity,
@@ -124,6 +126,7 @@ class VmcRig:
         height = hips.world_position[1] / float(REST_OFFSETS[0, 1])
         return cls(
             bones=tuple(bones),
+            names=tuple(avatar.names.get(bone, unity_bone_name(bone)) for bone in bones),
             positions=np.array([rest.position for rest in rests], np.float32),
             before=identity if normalised else multiply_all(local, inverse_all(world)),
             after=identity if normalised else world,
@@ -141,6 +144,7 @@ class VmcRig:
         ]
         return VmcRig(
             bones=tuple(self.bones[i] for i in kept),
+            names=tuple(self.names[i] for i in kept),
             positions=self.positions[kept],
             before=self.before[kept],
             after=self.after[kept],
@@ -171,8 +175,7 @@ class VmcEncoder:
         root = osc_message("/VMC/Ext/Root/Pos", "sfffffff", "root", *_NOWHERE)
         self._rootless = role == "assistant"
         messages = [] if self._rootless else [root]
-        for bone in rig.bones:
-            name = unity_bone_name(bone)
+        for name in rig.names:
             messages.append(osc_message("/VMC/Ext/Bone/Pos", "sfffffff", name, *_NOWHERE))
         messages.append(osc_message("/VMC/Ext/OK", "iii", 1, 3, 0))
         messages.append(osc_message("/VMC/Ext/T", "f", 0.0))
