@@ -65,7 +65,7 @@ def _run(told: argparse.Namespace, began: float) -> int:
             from streamer import engine_build
 
             built = engine_build.engine_build(
-                told.model, precision=told.precision, slots=told.slots
+                told.model, precision=told.precision, slots=told.slots, backend=told.backend
             )
             _show(built, told, engine_build.table)
         case "doctor":

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from streamer.asr.policy import Policy
+from streamer.backends.precision import Precision
 from streamer.errors import ConfigError, UsageError
 from streamer.windowing import DEFAULT_SEED
 
@@ -22,11 +23,12 @@ class ModelConfig:
     """Which network runs, where, and how it is set.
 
     style: weights by style name, None for the model's default. lookahead: frames, None
-    for the model's default.
+    for the model's default. precision: None for the back end's own.
     """
 
     model: str
     backend: str
+    precision: Precision | None = None
     lookahead: int | None = None
     style: Mapping[str, float] | None = None
     seed: int = DEFAULT_SEED
@@ -151,7 +153,8 @@ class BenchConfig:
     """`gesture bench`.
 
     log: the JSONL file that the result is appended to, None for the checkout's
-    own. compare: every back end that is there, not only the model's.
+    own. compare: every back end and precision that is there, not only the
+    model's. plot: a PNG of the rows, None for none.
     """
 
     model: ModelConfig
@@ -160,6 +163,7 @@ class BenchConfig:
     threads: int = 1
     log: Path | None = None
     compare: bool = False
+    plot: Path | None = None
 
 
 def parse_style(text: str) -> dict[str, float]:

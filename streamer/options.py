@@ -10,6 +10,7 @@ from streamer import __version__
 from streamer.asr.opening import KINDS, parse_asr
 from streamer.asr.policy import POLICIES
 from streamer.backends.loading import BACKENDS, DEFAULT_MODEL
+from streamer.backends.precision import PRECISIONS
 from streamer.config import (
     BenchConfig,
     LiveConfig,
@@ -37,6 +38,7 @@ def _model(told: argparse.Namespace) -> ModelConfig:
     return ModelConfig(
         model=told.model,
         backend=told.backend,
+        precision=told.precision,
         lookahead=told.lookahead,
         style=told.style,
         seed=told.seed,
@@ -189,6 +191,7 @@ def bench_config(told: argparse.Namespace) -> BenchConfig:
         threads=told.threads,
         log=told.log,
         compare=told.compare,
+        plot=told.plot,
     )
 
 
@@ -394,8 +397,9 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--threads", type=parse_count, default=1, metavar="N", help="1")
     parser.add_argument(
-        "--compare", action="store_true", help="measure every back end that is there"
+        "--compare", action="store_true", help="measure every back end and precision there is"
     )
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the rows")
     parser.add_argument(
         "--log",
         type=Path,
@@ -412,9 +416,14 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--precision",
-        choices=("float32", "tf32", "float16"),
-        default="float32",
+        choices=PRECISIONS,
         help="(float32); float16 needs an artifact with model.fp16.onnx",
+    )
+    parser.add_argument(
+        "--backend",
+        choices=("tensorrt", "onnxruntime-tensorrt"),
+        default="tensorrt",
+        help="for which back end (tensorrt)",
     )
 
 
@@ -432,6 +441,9 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         "--model", default=DEFAULT_MODEL, metavar="NAME|DIR", help="built-in name or artifact"
     )
     parser.add_argument("--backend", choices=BACKENDS, default="auto", help="(auto)")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, help="of matrix products (the back end's own)"
+    )
     parser.add_argument(
         "--lookahead", type=parse_count, metavar="FRAMES", help="frames waited for what comes next"
     )

@@ -31,7 +31,9 @@ def load_engine(
     config: ModelConfig, *, clock: Clock, slots: int = 1, metrics: Metrics | None = None
 ) -> Loaded:
     """Load a model; onnxruntime takes over once from a back end that fails."""
-    backend = choose_backend(config.backend, find_artifact(config.model), slots=slots)
+    backend = choose_backend(
+        config.backend, find_artifact(config.model), precision=config.precision, slots=slots
+    )
     engine = Engine(
         backend.make,
         slots=slots,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from streamer.backends.base import MakeBackend, StepBackend
-from streamer.backends.precision import Precision
+from streamer.backends.precision import PRECISIONS, Precision
 from streamer.clock import Clock
 from streamer.errors import GestureError, UsageError
 
@@ -106,12 +106,13 @@ def choose_backend(
     def on_cuda() -> StepBackend[Any]:
         from streamer.backends.onnxruntime_gpu import OnnxRuntimeGpuBackend
 
-        return OnnxRuntimeGpuBackend(folder, "onnxruntime-cuda", slots=slots, precision=precision)
+        told = precision or "float32"
+        return OnnxRuntimeGpuBackend(folder, "onnxruntime-cuda", slots=slots, precision=told)
 
     def on_provider() -> StepBackend[Any]:
         from streamer.backends.onnxruntime_gpu import OnnxRuntimeGpuBackend
 
-        return OnnxRuntimeGpuBackend(folder, "onnxruntime-tensorrt", slots=slots)
+        return OnnxRuntimeGpuBackend(folder, "onnxruntime-tensorrt", slots=slots, precision="tf32")
 
     def torch() -> StepBackend[Any]:
         from streamer.backends.torch import TorchBackend
@@ -196,18 +197,25 @@ def _check_torch(folder: Path) -> None:
         )
 
 
+def precisions_of(name: str) -> tuple[Precision, ...]:
+    """Return what a back end can compute in; `auto` runs on the CPU in what it was asked for."""
+    match name:
+        case "auto" | "onnxruntime":
+            return ("float32", "float16")
+        case "torch":
+            return ("float32",)
+        case "onnxruntime-tensorrt":  # it builds with TF32 allowed and has no option for that
+            return ("tf32",)
+        case _:
+            return PRECISIONS
+
+
 def _check_precision(name: str, folder: Path, precision: Precision | None) -> None:
     """Raise `UsageError` where a back end or an artifact does not have a precision."""
+    if precision is not None and precision not in (known := precisions_of(name)):
+        raise UsageError(f"--precision {precision}: --backend {name} has {' and '.join(known)}")
     if precision == "float16" and not (folder / "model.fp16.onnx").is_file():
         raise UsageError(
             f"--precision float16: {folder.name} has no model.fp16.onnx (python -m export build "
             "--precision fp16 writes it); use --precision float32"
-        )
-    if precision == "tf32" and name in ("auto", "onnxruntime", "torch"):
-        raise UsageError(f"--precision tf32: --backend {name} does not have it, GPUs alone do")
-    if precision == "float16" and name == "torch":
-        raise UsageError("--precision float16: --backend torch computes in float32 only")
-    if precision in ("float32", "float16") and name == "onnxruntime-tensorrt":
-        raise UsageError(
-            f"--precision {precision}: --backend {name} computes in tf32 only; use tensorrt"
         )

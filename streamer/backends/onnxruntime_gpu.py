@@ -15,7 +15,6 @@ from streamer.backends.device_state import DeviceState, too_large
 from streamer.backends.onnxruntime_providers import (
     BUILT,
     Kind,
-    check_precision,
     is_memory,
     load_onnxruntime,
     open_provider,
@@ -47,7 +46,8 @@ class OnnxRuntimeGpuBackend:
     """Runs the step graph by one of onnxruntime's GPU providers; for the inference thread.
 
     The state stays in two blocks of GPU memory that a step reads and writes in
-    turn, bound once. slots: the most sessions that will be asked for. Raises
+    turn, bound once. slots: the most sessions that will be asked for. precision:
+    TensorRT's provider knows `tf32` alone. Raises
     `BackendError` with reason and remedy where the driver, the provider or, for
     TensorRT, an engine that `gesture engine build` made is missing: nothing is
     built here. After a failure the state cannot be read.
@@ -59,14 +59,14 @@ class OnnxRuntimeGpuBackend:
         kind: Kind,
         *,
         slots: int = 1,
-        precision: Precision | None = None,
+        precision: Precision = "float32",
         cache: Path | None = None,
         make_cuda: Callable[[], Cuda] = load_cuda,
         make_api: Callable[[], Api] = load_tensorrt,
         make_runtime: Callable[[Kind], Any] | None = None,
     ) -> None:
         self._kind: Kind = kind
-        self._precision = check_precision(kind, precision)
+        self._precision: Precision = precision
         self._spec = load_manifest(folder).spec
         self._most: int | None = None
         self._cuda = make_cuda()  # first: without a driver TensorRT crashes

@@ -22,7 +22,7 @@ from streamer.backends.onnxruntime_session import (
 from streamer.backends.precision import Precision
 from streamer.backends.tensorrt_api import Api
 from streamer.backends.tensorrt_engine import EngineKey, engine_key, input_shapes
-from streamer.errors import BackendError, UsageError
+from streamer.errors import BackendError
 from streamer.spec import ModelSpec
 
 _log = logging.getLogger(__name__)
@@ -34,16 +34,6 @@ PROVIDERS: Mapping[Kind, str] = {
 }
 BUILT = "built.json"
 _INSTALL = "pip uninstall onnxruntime, then pip install 'onnxruntime-gpu[cuda,cudnn]' (docs/gpu.md)"
-
-
-def check_precision(kind: Kind, precision: Precision | None) -> Precision:
-    """Return the precision that a provider computes in; raises `UsageError` for another."""
-    if kind == "onnxruntime-tensorrt":
-        # it builds with TF32 allowed and has no option for that
-        if precision not in (None, "tf32"):
-            raise UsageError(f"{kind} computes in tf32 only; --backend tensorrt has {precision}")
-        return "tf32"
-    return precision or "float32"
 
 
 def load_onnxruntime(kind: Kind) -> Any:

@@ -97,9 +97,9 @@ def test_back_ends_that_are_not_there(tmp_path: Path, name: str, reason: str) ->
     [
         ("onnxruntime", "float16", r"m has no model\.fp16\.onnx .*--precision fp16.*float32"),
         ("tensorrt", "float16", r"m has no model\.fp16\.onnx"),
-        ("auto", "tf32", "auto does not have it, GPUs alone do"),
-        ("torch", "tf32", "torch does not have it"),
-        ("onnxruntime-tensorrt", "float32", "computes in tf32 only; use tensorrt"),
+        ("auto", "tf32", "auto has float32 and float16"),
+        ("torch", "tf32", "torch has float32"),
+        ("onnxruntime-tensorrt", "float32", "onnxruntime-tensorrt has tf32"),
     ],
 )
 def test_a_precision_that_is_not_there_is_refused(
@@ -119,5 +119,5 @@ def test_half_precision_on_the_cpu(tmp_path: Path) -> None:
         "tensorrt", folder, precision="float16", make_gpu=lambda: NumpyBackend(name="tensorrt")
     )
     assert [make().precision for make in on_gpu.fallback] == ["float32"]
-    with pytest.raises(UsageError, match="torch computes in float32 only"):
+    with pytest.raises(UsageError, match="torch has float32"):
         choose_backend("torch", folder, precision="float16")

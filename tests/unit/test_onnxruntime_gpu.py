@@ -12,7 +12,7 @@ from streamer.backends.onnxruntime_gpu import OnnxRuntimeGpuBackend, build_provi
 from streamer.backends.onnxruntime_providers import BUILT, Kind, load_onnxruntime
 from streamer.backends.precision import Precision
 from streamer.backends.tensorrt_api import Api
-from streamer.errors import BackendError, UsageError
+from streamer.errors import BackendError
 from tests.contract.laws import (
     batch,
     run,
@@ -55,7 +55,7 @@ class Machine:
         return mark
 
     def backend(
-        self, kind: Kind, slots: int = 1, precision: Precision | None = None
+        self, kind: Kind, slots: int = 1, precision: Precision = "float32"
     ) -> OnnxRuntimeGpuBackend:
         return OnnxRuntimeGpuBackend(
             self.folder,
@@ -113,20 +113,13 @@ def test_the_state_stays_on_the_device_and_is_bound_once(machine: Machine) -> No
         assert other.outputs[f"next_{name}"].address == here
 
 
-@pytest.mark.parametrize(("precision", "tf32"), [(None, "0"), ("float32", "0"), ("tf32", "1")])
+@pytest.mark.parametrize(("precision", "tf32"), [("float32", "0"), ("tf32", "1")])
 def test_tf32_is_used_only_where_it_was_asked_for(
-    machine: Machine, precision: Precision | None, tf32: str
+    machine: Machine, precision: Precision, tf32: str
 ) -> None:
     backend = machine.backend(ON_CUDA, precision=precision)
     assert machine.ort.options[CUDA]["use_tf32"] == tf32
-    assert backend.precision == (precision or "float32")
-
-
-def test_the_tensorrt_provider_has_one_precision(machine: Machine) -> None:
-    machine.build()
-    assert machine.backend(ON_TENSORRT).precision == "tf32"
-    with pytest.raises(UsageError, match="tf32 only; --backend tensorrt has float16"):
-        machine.backend(ON_TENSORRT, precision="float16")
+    assert backend.precision == precision
 
 
 @pytest.mark.parametrize("call", ["run", "cudaMemcpyAsync"])
