@@ -60,7 +60,14 @@ def read_record(data: bytes | memoryview) -> Any:
     view = memoryview(data).toreadonly()
     try:
         return _read(view)
-    except (Malformed, struct.error, ValueError, RecursionError, MemoryError) as error:
+    except (
+        struct.error,
+        ValueError,  # Malformed too
+        TypeError,  # numpy: a buffer too small for its shape
+        OverflowError,
+        RecursionError,
+        MemoryError,
+    ) as error:
         raise InputError(
             f"not a record that pyarrow.serialize wrote ({error}); expected the LMDB that the "
             "authors of the dataset published"
