@@ -15,8 +15,15 @@ import numpy as np
 
 from streamer import __version__
 from streamer.backends.base import StepBackend
-from streamer.backends.loading import BACKENDS, BackendChoice, choose_backend, find_artifact
+from streamer.backends.loading import (
+    BACKENDS,
+    BackendChoice,
+    choose_backend,
+    find_artifact,
+    precisions_of,
+)
 from streamer.backends.measuring import step_times
+from streamer.backends.precision import Precision
 from streamer.config import BenchConfig
 from streamer.errors import UsageError
 from streamer.memory import peak_resident_mb
@@ -34,6 +41,10 @@ def bench(config: BenchConfig) -> dict[str, Any]:
     """
     if config.threads < 1:
         raise UsageError("--threads 0: at least 1")
+    if config.plot is not None:
+        from streamer.bench_plot import check_plot
+
+        check_plot(config.plot)  # now, not after minutes
     line = StatusLine(sys.stderr, time.perf_counter)
     folder = find_artifact(config.model.model)
     rows, loading_s = list[dict[str, Any]](), 0.0
@@ -61,6 +72,10 @@ def bench(config: BenchConfig) -> dict[str, Any]:
     log = config.log or checkout_log()
     if log is not None:
         _append(log, result)
+    if config.plot is not None:
+        from streamer.bench_plot import plot
+
+        plot(result, config.plot)
     return result
 
 
@@ -68,13 +83,13 @@ def table(result: dict[str, Any]) -> str:
     """Return the rows as a table."""
     lines = [f"{result['machine']}, commit {result['commit']}, {result['threads']} thread(s)"]
     lines.append(
-        f"{'back end':12} {'precision':9} {'slots':>6} {'p50 ms':>8} {'p95 ms':>8} "
+        f"{'back end':20} {'precision':9} {'slots':>6} {'p50 ms':>8} {'p95 ms':>8} "
         f"{'p99 ms':>8} {'sessions at deadline':>21}"
     )
     for row in result["rows"]:
         step = row["step_ms"]
         lines.append(
-            f"{row['backend']:12} {row['precision']:9} {row['slots']:6} {step['p50']:8.2f} "
+            f"{row['backend']:20} {row['precision']:9} {row['slots']:6} {step['p50']:8.2f} "
             f"{step['p95']:8.2f} {step['p99']:8.2f} {row['sessions_at_deadline']:21}"
         )
     lines.append(f"loading {result['load_s']:.2f} s, {result['rss_mb']:.0f} MB resident")
@@ -93,31 +108,44 @@ def _row(backend: StepBackend[Any], slots: int, seconds: float) -> dict[str, Any
         "slots": slots,
         "steps": len(times),
         "step_ms": {"p50": round(p50, 3), "p95": round(p95, 3), "p99": round(p99, 3)},
+        "deadline_ms": round(deadline_ms, 3),
         "sessions_at_deadline": int(slots * deadline_ms / p99),
     }
 
 
 def _choices(config: BenchConfig, folder: Path, say: Callable[[str], None]) -> list[BackendChoice]:
-    """Return the back ends to measure: the one asked for, or all that are there."""
+    """Return the back ends to measure: the one asked for, or each in each precision it has."""
     slots = max(config.slots)
-    names = (config.model.backend,)
-    if config.compare:
-        names = tuple(name for name in BACKENDS if name != "auto")
-    choices = list[BackendChoice]()
-    for name in names:
-        try:
-            choice = choose_backend(name, folder, threads=config.threads, slots=slots)
-        except UsageError as error:
-            if not config.compare:
-                raise
-            say(str(error))
-            continue
-        if choice.name != name:
-            say(f"{choice.name}: {choice.reason}")
-            # what `auto` tried is loaded already; loading is to be measured too
-            choice = choose_backend(choice.name, folder, threads=config.threads, slots=slots)
-        if choice.name not in [c.name for c in choices]:
-            choices.append(choice)
+
+    def choose(name: str, precision: Precision | None) -> BackendChoice:
+        return choose_backend(
+            name, folder, precision=precision, threads=config.threads, slots=slots
+        )
+
+    told = config.model
+    if not config.compare:
+        choice = choose(told.backend, told.precision)
+        if choice.name == told.backend:
+            return [choice]
+        say(f"{choice.name}: {choice.reason}")
+        # what `auto` tried is loaded already; loading is to be measured too
+        in_half = told.precision == "float16" and told.backend == "auto"
+        return [choose(choice.name, "float16" if in_half else None)]
+    choices, said = list[BackendChoice](), set[str]()
+    for name in BACKENDS:
+        for precision in () if name == "auto" else precisions_of(name):
+            try:
+                choice = choose(name, precision)
+            except UsageError as error:
+                why = str(error)
+            else:
+                why = f"{choice.name}: {choice.reason}"
+                if choice.name == name:
+                    choices.append(choice)
+                    continue
+            if why not in said:
+                say(why)
+                said.add(why)
     return choices
 
 
