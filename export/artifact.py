@@ -1,5 +1,6 @@
 """Checkpoint to artifact folder: graph, manifest, model card, licence (DESIGN 8)."""
 
+import copy
 import shutil
 import tempfile
 from fractions import Fraction
@@ -13,7 +14,9 @@ from export.onnx_graph import export_step
 from export.parity import Parity, verify
 from export.program import export_program
 from models.checkpoint import Checkpoint
-from models.ha2g_stream import COLUMNS, Ha2gStream
+from models.families import StreamNetwork
+from models.ha2g_stream import COLUMNS
+from models.hop_stream import HopStream
 from models.stepping import StepModule
 from streamer.spec import (
     AudioSpec,
@@ -34,7 +37,7 @@ def model_spec(checkpoint: Checkpoint) -> ModelSpec:
     network, config = checkpoint.network, checkpoint.network.config
     return ModelSpec(
         name=checkpoint.name,
-        network="ha2g_stream",
+        network=checkpoint.family,
         preset=checkpoint.preset,
         fps=Fraction(15),
         frames_per_step=1,
@@ -61,8 +64,11 @@ def model_spec(checkpoint: Checkpoint) -> ModelSpec:
     )
 
 
-def step_module(network: Ha2gStream, spec: ModelSpec) -> StepModule:
-    """Return the masked step of a network in the order of its spec."""
+def step_module(network: StreamNetwork, spec: ModelSpec) -> StepModule:
+    """Return the masked step of a network in the order of its spec, constants folded."""
+    if isinstance(network, HopStream):
+        network = copy.deepcopy(network)
+        network.fold()
     inputs = tuple(t.name for t in spec.inputs)
     return StepModule(network, inputs, tuple(t.name for t in spec.outputs)).eval()
 

@@ -17,9 +17,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 PRODUCTS = frozenset({"MatMul", "Gemm", "Conv"})
 KEPT = re.compile(
-    r"network\.(front|voice|speaker|coordinator|style_mean)\.|network\.levels\.\d+\.out\.2\."
+    r"network\.(front|rhythm|speaker|coordinator|style_mean)\."
+    r"|network\.(levels\.\d+\.out|head)\.2\."
 )
-"""Weights that stay in fp32: front end, mixing of taps (a softmax), and heads."""
+"""Weights that stay in fp32: front end, what decides, mixing of taps (a softmax), and heads."""
 _LARGEST = float(np.finfo(np.float16).max)
 
 

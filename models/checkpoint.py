@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from models.families import Family, StreamNetwork, family_of
 from models.ha2g_stream import Ha2gStream, StreamConfig
+from models.hop_stream import HopStream, HopStreamConfig
 from streamer.errors import ArtifactError
 from streamer.skeleton import Skeleton
 
@@ -22,8 +24,13 @@ class Checkpoint:
 
     name: str
     preset: str
-    network: Ha2gStream
+    network: StreamNetwork
     provenance: dict[str, Any]
+
+    @property
+    def family(self) -> Family:
+        """The network's family."""
+        return family_of(self.network)
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
@@ -35,7 +42,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     save_file(tensors, part)
     part.replace(folder / "weights.safetensors")
     described = {
-        "network": "ha2g_stream",
+        "network": checkpoint.family,
         "name": checkpoint.name,
         "preset": checkpoint.preset,
         "config": asdict(network.config),
@@ -52,13 +59,23 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     if not path.is_file():
         raise ArtifactError(f"{folder}: no checkpoint.json; expected a training run's checkpoint")
     described = json.loads(path.read_text("utf-8"))
-    config = StreamConfig(
-        **{k: tuple(v) if isinstance(v, list) else v for k, v in described["config"].items()}
-    )
+    sizes = {k: tuple(v) if isinstance(v, list) else v for k, v in described["config"].items()}
+    skeleton = Skeleton.from_json(described["skeleton"])
     weights = load_file(folder / "weights.safetensors")
-    network = Ha2gStream(
-        config, Skeleton.from_json(described["skeleton"]), torch.zeros_like(weights["codes"])
-    )
+    codes = torch.zeros_like(weights["codes"])
+    network: Ha2gStream | HopStream
+    try:
+        match described["network"]:
+            case "ha2g_stream":
+                network = Ha2gStream(StreamConfig(**sizes), skeleton, codes)
+            case "hop_stream":
+                network = HopStream(HopStreamConfig(**sizes), skeleton, codes)
+            case other:
+                raise ArtifactError(f"{folder.name}: network {other!r} is no streaming network")
+    except TypeError as error:
+        raise ArtifactError(
+            f"{folder.name}: checkpoint.json is of another version ({error}); train it again"
+        ) from None
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:

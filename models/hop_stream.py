@@ -93,22 +93,20 @@ class HopStreamConfig:
         )
 
 
-_MINILM = {
-    "language": "minilm",
-    "buckets": 16_384,
-    "width": 384,
-    "language_layers": 6,
-    "language_heads": 12,
-    "feed": 1536,
-    "positions": 512,
-}
-
 PRESETS: Mapping[str, HopStreamConfig] = {
     "small": HopStreamConfig(),
     # rows beside it: no language model, one of random weights, and MiniLM itself
     "small-none": HopStreamConfig(language="none"),
     "small-random": HopStreamConfig(language="random"),
-    "minilm": HopStreamConfig(**_MINILM),
+    "minilm": HopStreamConfig(
+        language="minilm",
+        buckets=16_384,
+        width=384,
+        language_layers=6,
+        language_heads=12,
+        feed=1536,
+        positions=512,
+    ),
     # the paper's sizes (hop.md 2 to 4, 11), with a language model of GPT-2's and BERT's shape
     "full": HopStreamConfig(
         window=1024,

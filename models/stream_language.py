@@ -141,7 +141,7 @@ class StreamLanguage(nn.Module):
         """
         ids = word.clamp(0, self.shape.buckets - 1).long()
         there = (ids > 0).unsqueeze(-1)
-        summed = (self.table[ids] * there).sum(-2)
+        summed = (F.embedding(ids, self.table) * there).sum(-2)
         spoken = there.any(-2) & (present > 0.5)
         return torch.where(spoken, summed, self.empty)
 

@@ -36,7 +36,7 @@ def whole_sequence(checkpoint: Checkpoint, inputs: Sequence[Tensors]) -> Tensors
     stacked = {k: torch.tensor(np.stack([x[k] for x in inputs])) for k in inputs[0]}
     image, level = network.features(stacked["audio"])
     codes = network.codes[draw(network.dice, len(inputs), inputs[0]["seed"])]
-    poses, voice = network(
+    drawn = network.generate(
         image[None],
         level[None],
         stacked["word"][None],
@@ -44,9 +44,11 @@ def whole_sequence(checkpoint: Checkpoint, inputs: Sequence[Tensors]) -> Tensors
         stacked["lookahead"][:1],
         stacked["style"][:1],
         codes[None],
+        stacked["seed"][:1],
     )
-    directions = poses[-1][0].unflatten(-1, (-1, 3)) + network.mean
-    return {"directions": directions.numpy(), "voice": torch.sigmoid(voice[0])[:, None].numpy()}
+    directions = drawn.poses[-1][0].unflatten(-1, (-1, 3)) + network.mean
+    voice = torch.sigmoid(drawn.voice[0])[:, None]
+    return {"directions": directions.numpy(), "voice": voice.numpy()}
 
 
 def test_exported_step_keeps_every_law(artifact: tuple[Path, Checkpoint]):
