@@ -128,10 +128,10 @@ class OverlayServer:
     server has its own.
     """
 
-    def __init__(self, folder: Path, *, port: int = 0) -> None:
+    def __init__(self, folder: Path, *, port: int = 0, token: str | None = None) -> None:
         self.play = threading.Event()
         self.play.set()
-        self._config = ServerConfig(port=port, avatars=folder)
+        self._config = ServerConfig(port=port, avatars=folder, token=token)
         self._ready = threading.Event()
         self._address: Address | None = None
         self._loop = asyncio.new_event_loop()

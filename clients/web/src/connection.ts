@@ -12,7 +12,10 @@ import {
   type StreamEvent,
 } from "./protocol";
 
-export type Link = "connecting" | "open" | "waiting";
+/** `refused`: the engine wants another token, and is left alone until `again`. */
+export type Link = "connecting" | "open" | "waiting" | "refused";
+
+export const WRONG_TOKEN = 4401;
 
 export interface Listener {
   link(state: Link): void;
@@ -38,21 +41,26 @@ export class Connection {
   private attempt = 0;
   private heard = 0;
   private pings = 0;
-  private retry = 0;
-  private timer = 0;
+  private retry: ReturnType<typeof setTimeout> | undefined;
+  private timer: ReturnType<typeof setInterval> | undefined;
   private upload: Pending | null = null;
 
-  /** opening: the first message of every connection, where one is needed. */
+  /** opening: makes the first message of every connection. */
   constructor(
     private readonly url: string,
     private readonly listener: Listener,
-    private readonly opening: Record<string, unknown> | null = null,
+    private readonly opening: () => Record<string, unknown>,
   ) {}
 
   /** Connect now, and again whenever the connection is lost. */
   start(): void {
     this.open();
-    this.timer = window.setInterval(() => this.check(), PING_MS);
+    this.timer = setInterval(() => this.check(), PING_MS);
+  }
+
+  /** Try anew after a refusal. */
+  again(): void {
+    if (!this.socket) this.open();
   }
 
   /** Leave, and stay away. */
@@ -88,6 +96,11 @@ export class Connection {
     this.say({ type: "control", settings });
   }
 
+  /** Ask for another microphone or model; nothing asks what there is. */
+  choose(choice: Readonly<Record<string, string | boolean | undefined>>): void {
+    this.say({ type: "choose", ...choice });
+  }
+
   private open(): void {
     clearTimeout(this.retry);
     this.listener.link("connecting");
@@ -96,7 +109,7 @@ export class Connection {
     this.socket = socket;
     this.heard = performance.now();
     socket.onopen = () => {
-      if (this.opening) this.say(this.opening);
+      this.say(this.opening());
     };
     socket.onmessage = (message: MessageEvent<string | ArrayBuffer>) => {
       if (this.socket !== socket) return; // left meanwhile
@@ -111,14 +124,15 @@ export class Connection {
         socket.close(4000, "protocol error");
       }
     };
-    socket.onclose = () => {
+    socket.onclose = ({ code }) => {
       if (this.socket !== socket) return;
       this.socket = null;
       this.hello = null;
       this.upload?.failed(new Error("the connection was lost during the upload"));
       this.upload = null;
-      this.listener.link("waiting");
-      this.retry = window.setTimeout(() => this.open(), backoffMs(this.attempt++, Math.random));
+      this.listener.link(code === WRONG_TOKEN ? "refused" : "waiting");
+      if (code === WRONG_TOKEN) return;
+      this.retry = setTimeout(() => this.open(), backoffMs(this.attempt++, Math.random));
     };
   }
 
@@ -155,7 +169,7 @@ export class Connection {
         this.listener.event(message.event);
         break;
       case "error":
-        this.listener.problem(message.message);
+        if (message.code !== WRONG_TOKEN) this.listener.problem(message.message);
         break;
       case "upload":
         void this.uploading(message.state, message.message);

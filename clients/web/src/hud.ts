@@ -9,6 +9,7 @@ const TITLES: Record<VoiceState | Exclude<Link, "open">, string> = {
   idle: "Idle",
   connecting: "Connecting",
   waiting: "Waiting for the engine",
+  refused: "Needs a token",
 };
 const TOAST_MS = 6000;
 const CAPTION_MS = 3000;
@@ -51,14 +52,18 @@ export class Hud {
     if (this.chip.dataset["state"] === state) return;
     this.chip.dataset["state"] = state;
     this.chip.textContent = TITLES[state];
-    element("waiting").hidden = link === "open";
+    element("waiting").hidden = link === "open" || link === "refused";
   }
 
   hello(hello: Hello): void {
-    const model = element("model");
-    model.textContent = `${hello.model} · ${hello.backend}`;
-    model.title = `Gesture Streamer ${hello.version}`;
+    this.model(hello.model, hello.backend);
+    element("model").title = `Gesture Streamer ${hello.version}`;
     this.latency(hello.latency);
+  }
+
+  /** Which model runs where. */
+  model(name: string, backend: string): void {
+    element("model").textContent = `${name} · ${backend}`;
   }
 
   latency(latency: Latency): void {

@@ -10,12 +10,15 @@ import { readOptions } from "./options";
 import type { Panel } from "./panel/panel";
 import { Pcm } from "./pcm";
 import { lookInside, Performer } from "./performer";
+import { Token } from "./token";
 import {
   decodeAvatar,
+  decodeChoices,
   decodeLatency,
   MAX_AVATAR_BYTES,
   PROTOCOL,
   type AvatarInfo,
+  type Choices,
   type Frame,
   type Hello,
   type StreamEvent,
@@ -34,6 +37,9 @@ class App {
   private panel: Panel | null = null;
   private opening = false;
   private settings: Record<string, unknown> = {};
+  private choices: Choices | null = null;
+  private readonly token = new Token();
+  private refused = false;
   private sound: Sound | null = null;
   private pcm: Pcm | null = null;
   private ownSession = false;
@@ -47,7 +53,10 @@ class App {
     this.performer.transparent = this.options.transparent;
     this.performer.mouthMoves = this.options.mouth;
     this.performer.onDraw = () => this.hud.state(this.link, this.performer.voice);
-    this.performer.onRates = (stream, screen) => this.hud.rates(stream, screen);
+    this.performer.onRates = (stream, screen) => {
+      this.hud.rates(stream, screen);
+      this.panel?.screen(screen);
+    };
     document.body.classList.toggle("bare", !this.options.hud);
     this.captions = this.options.captions;
     this.connection = this.connect("/v1/watch");
@@ -58,7 +67,8 @@ class App {
     addEventListener("keydown", (event) => this.onKey(event));
   }
 
-  private connect(path: string, opening: Record<string, unknown> | null = null): Connection {
+  /** more: what a session's hello says beyond its token. */
+  private connect(path: string, more: Record<string, unknown> = {}): Connection {
     const scheme = location.protocol === "https:" ? "wss" : "ws";
     const listener = {
       link: (link: Link) => this.onLink(link),
@@ -66,6 +76,10 @@ class App {
       frame: (frame: Frame, at: number) => this.onFrame(frame, at),
       event: (event: StreamEvent) => this.onEvent(event),
       problem: (message: string) => this.hud.toast(message, "error"),
+    };
+    const opening = (): Record<string, unknown> => {
+      const token = this.token.current;
+      return { type: "hello", protocol: PROTOCOL, ...more, ...(token === null ? {} : { token }) };
     };
     return new Connection(`${scheme}://${location.host}${path}`, listener, opening);
   }
@@ -96,6 +110,9 @@ class App {
           // The settings are those of the engine's own session.
           if (!this.ownSession) this.connection.control(settings);
         },
+        choose: (choice) => {
+          if (!this.ownSession) this.connection.choose({ ...choice });
+        },
         captions: (shown) => (this.captions = shown),
         mouth: (moves) => (this.performer.mouthMoves = moves),
         microphone: (on) => void this.useMicrophone(on),
@@ -109,10 +126,13 @@ class App {
         captions: !document.body.classList.contains("silent"),
         mouth: this.performer.mouthMoves,
         microphone: this.ownSession,
+        needsToken: () => this.token.current !== null,
       },
     );
     if (this.hello) panel.begin(this.hello);
+    panel.link(this.link);
     panel.showSettings(this.settings);
+    panel.showChoices(this.choices);
     return panel;
   }
 
@@ -137,16 +157,17 @@ class App {
     this.connection.stop();
     this.ownSession = on;
     this.settings = {};
+    this.choices = null;
     this.panel?.showSettings({});
-    const hello = { type: "hello", protocol: PROTOCOL, options: {} };
-    this.connection = on ? this.connect("/v1/session", hello) : this.connect("/v1/watch");
+    this.panel?.showChoices(null);
+    this.connection = on ? this.connect("/v1/session", { options: {} }) : this.connect("/v1/watch");
     this.connection.start();
     if (on && !this.performer.avatar) await this.askForAvatar();
   }
 
   /** An engine that takes sessions only says in no hello which avatar there is. */
   private async askForAvatar(): Promise<void> {
-    const response = await fetch("avatar").catch(() => null);
+    const response = await fetch("avatar", { headers: this.token.headers }).catch(() => null);
     const info = response?.ok ? decodeAvatar(await response.json()) : null;
     if (info) await this.fetchAvatar(info);
   }
@@ -159,6 +180,12 @@ class App {
   private onLink(link: Link): void {
     if (this.link === "open" && link !== "open") this.reconnects++;
     this.link = link;
+    this.panel?.link(link);
+    if (link === "open") this.refused = false;
+    if (link === "refused") {
+      this.token.ask(this.refused || this.token.current !== null, () => this.connection.again());
+      this.refused = true;
+    }
     this.hud.state(link, this.performer.voice); // a hidden page does not draw
   }
 
@@ -169,7 +196,10 @@ class App {
     this.panel?.begin(hello);
     // Every session counts its audio from 0.
     this.pcm = this.ownSession && this.sound ? new Pcm(this.sound.rate) : null;
-    if (!this.ownSession && this.panel?.shown) this.connection.control({}); // which are in effect?
+    if (!this.ownSession && this.panel?.shown) {
+      this.connection.control({}); // which are in effect?
+      this.connection.choose({});
+    }
     if (hello.avatar) void this.fetchAvatar(hello.avatar);
   }
 
@@ -196,24 +226,45 @@ class App {
         this.settings = data;
         this.panel?.showSettings(data);
         break;
+      case "choices":
+        this.choices = decodeChoices(data);
+        this.hud.model(this.choices.model, this.choices.backend);
+        this.panel?.showChoices(this.choices);
+        break;
       case "avatar": {
         const info = decodeAvatar(data);
         if (info) void this.fetchAvatar(info);
         break;
       }
       case "warning":
-        if (data["code"] !== "lag") this.hud.toast(String(data["message"] ?? "warning"), "error");
+        this.onWarning(String(data["code"] ?? ""), String(data["message"] ?? "warning"));
         break;
       default:
         break;
     }
   }
 
+  private onWarning(code: string, message: string): void {
+    switch (code) {
+      case "lag":
+        break; // this page is slow, and its status card shows it
+      case "unavailable":
+        break; // the panel says what an engine does not have
+      case "refused":
+        this.panel?.refuse(message);
+        this.hud.toast(message, "error");
+        break;
+      default:
+        this.hud.toast(message, "error");
+    }
+  }
+
   private onKey(event: KeyboardEvent): void {
+    if ((event.target as Element | null)?.closest?.("dialog")) return;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     switch (event.key.toLowerCase()) {
       case "h":
-        document.body.classList.toggle("bare");
+        this.captions = !document.body.classList.toggle("bare");
         break;
       case "r":
         this.performer.stage.resetCamera();
@@ -236,7 +287,7 @@ class App {
     document.getElementById("mannequin")!.hidden = !info.custom;
     if (this.performer.shown === info.sha256) return;
     try {
-      const response = await fetch(info.url);
+      const response = await fetch(info.url, { headers: this.token.headers });
       if (!response.ok) throw new AvatarError(`The engine does not give the avatar (${response.status}).`);
       const length = Number(response.headers.get("Content-Length") ?? 0);
       if (length > MAX_AVATAR_BYTES) throw new AvatarError("The avatar is larger than 100 MB.");

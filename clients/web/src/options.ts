@@ -17,12 +17,13 @@ export function readOptions(search: string): Options {
     return value === null ? otherwise : value !== "0" && value !== "false";
   };
   const transparent = flag("transparent", false);
+  const hud = flag("hud", !transparent);
   const camera = query.get("camera");
   return {
     transparent,
-    hud: flag("hud", !transparent),
+    hud,
     mouth: flag("mouth", true),
-    captions: flag("captions", true),
+    captions: flag("captions", hud),
     camera: PRESETS.find((preset) => preset === camera) ?? "upper",
   };
 }

@@ -57,6 +57,16 @@ export interface StreamEvent {
   data: Record<string, unknown>;
 }
 
+/** What a running stream may be switched to, and what is in use. */
+export interface Choices {
+  source: string;
+  device: string;
+  devices: { id: string; name: string; isDefault: boolean }[];
+  model: string;
+  backend: string;
+  models: { id: string; name: string }[];
+}
+
 export type TextMessage =
   | { type: "hello"; hello: Hello }
   | { type: "event"; event: StreamEvent }
@@ -170,6 +180,26 @@ export function decodeLatency(value: unknown, last: Latency): Latency {
     compute: pick("compute"),
     mic_to_wire: pick("mic_to_wire"),
     visible: pick("visible"),
+  };
+}
+
+/** Read the data of a `choices` event. */
+export function decodeChoices(data: Record<string, unknown>): Choices {
+  const rows = (key: string): Record<string, unknown>[] => {
+    const value = data[key];
+    return Array.isArray(value) ? value.filter(isRecord) : [];
+  };
+  return {
+    source: String(data["source"] ?? ""),
+    device: String(data["device"] ?? ""),
+    devices: rows("devices").map((row) => ({
+      id: String(row["id"]),
+      name: String(row["name"]),
+      isDefault: row["default"] === true,
+    })),
+    model: String(data["model"] ?? ""),
+    backend: String(data["backend"] ?? ""),
+    models: rows("models").map((row) => ({ id: String(row["id"]), name: String(row["name"]) })),
   };
 }
 

@@ -4,8 +4,11 @@ import type { EngineFrame, Stream } from "../src/engine/stream";
 import type { Window } from "../src/engine/windower";
 import type { ModelSpec } from "../src/engine/manifest";
 import { GROUPS, type Slider, spoken } from "../src/panel/comfort";
+import { findings, type Health } from "../src/panel/help";
 import { Energy, History } from "../src/panel/measures";
+import { sceneUrl, syncOffset } from "../src/panel/wizard";
 import { audioMessage, Pcm } from "../src/pcm";
+import { decodeChoices } from "../src/protocol";
 import { goldenFile, seeded, turned } from "./helpers";
 
 test("an audio message is the golden one", () => {
@@ -108,4 +111,54 @@ test("a live stream that is too slow forgets at most a second and starts afresh"
     await new Promise((soon) => setImmediate(soon));
   }
   expect(frames).toEqual([0, 17]);
+});
+
+const WELL: Health = { link: "open", frameAge: 0.1, spokeAge: 3, screenFps: 60, amplitude: 1, still: false };
+
+test.each<[Partial<Health>, string]>([
+  [{ link: "waiting" }, "The engine answers"],
+  [{ link: "refused" }, "The engine wants a token"],
+  [{ frameAge: 5 }, "Frames come"],
+  [{ frameAge: NaN }, "Frames come"],
+  [{ spokeAge: NaN }, "It has heard a voice in the last 30 s"],
+  [{ amplitude: 0 }, "Gestures are on"],
+  [{ still: true }, "Gestures are on"],
+  [{ screenFps: 4 }, "The picture is smooth"],
+])("what is wrong is named, with what helps: %o", (fault, title) => {
+  expect(findings(WELL).every(({ good, help }) => good && help === "")).toBe(true);
+  const bad = findings({ ...WELL, ...fault }).filter(({ good }) => !good);
+  expect(bad.map((finding) => finding.title)).toEqual([title]);
+  expect(bad[0]!.help.length).toBeGreaterThan(20);
+});
+
+test("what is not known yet is no fault", () => {
+  expect(findings({ ...WELL, screenFps: NaN, amplitude: NaN }).every(({ good }) => good)).toBe(true);
+});
+
+test("the address for OBS asks for what differs from the default, and holds no secret", () => {
+  const page = "https://box:8765/?hud=1&camera=side#x";
+  expect(sceneUrl(page, { camera: "upper", captions: false, mouth: true })).toBe("https://box:8765/?transparent=1");
+  expect(sceneUrl(page, { camera: "full", captions: true, mouth: false })).toBe(
+    "https://box:8765/?transparent=1&camera=full&captions=1&mouth=0",
+  );
+});
+
+test("an offset is never negative, and unknown while nothing is measured", () => {
+  expect([syncOffset(315.4, -20), syncOffset(100, -200), syncOffset(NaN, 10)]).toEqual([295, 0, NaN]);
+});
+
+test("choices are read from the event, whatever is missing", () => {
+  const data = {
+    source: "mic A",
+    device: "A",
+    devices: [{ id: "A", name: "A", default: true }, 7],
+    model: "m",
+    backend: "b",
+    models: [{ id: "m", name: "M" }],
+  };
+  expect(decodeChoices(data)).toEqual({
+    ...data,
+    devices: [{ id: "A", name: "A", isDefault: true }],
+  });
+  expect(decodeChoices({})).toEqual({ source: "", device: "", devices: [], model: "", backend: "", models: [] });
 });

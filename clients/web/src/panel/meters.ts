@@ -82,10 +82,16 @@ export class Meters {
       const width = (canvas.width = canvas.clientWidth * devicePixelRatio);
       const height = (canvas.height = canvas.clientHeight * devicePixelRatio);
       const context = canvas.getContext("2d")!;
+      const top = Math.max(scale, history.most);
+      if (scale > 1) {
+        // What the full height stands for, where it is a number.
+        context.fillStyle = "rgba(170, 179, 200, 0.8)";
+        context.font = `${9 * devicePixelRatio}px system-ui, sans-serif`;
+        context.fillText(text(top), 4 * devicePixelRatio, 10 * devicePixelRatio);
+      }
       context.strokeStyle = getComputedStyle(canvas).color;
       context.lineWidth = 1.5 * devicePixelRatio;
       context.beginPath();
-      const top = Math.max(scale, history.most);
       for (const point of history.points) {
         const x = (1 - (now - point.at) / history.span) * width;
         context.lineTo(x, height - 2 - (point.value / top) * (height - 4));

@@ -2,7 +2,8 @@
 // so that keyboards and screen readers know what to do with them.
 
 import "./panel.css";
-import type { Frame, Hello, Latency } from "../protocol";
+import type { Choices, Frame, Hello, Latency } from "../protocol";
+import { type Choice, ChoicesView } from "./choices";
 import {
   type Control,
   GROUPS,
@@ -12,12 +13,16 @@ import {
   TRIGGERS,
   type Value,
 } from "./comfort";
-import { connectionHelp, obsSteps } from "./help";
+import { button, labelled, make, select, tick } from "./elements";
+import { Checks } from "./help";
 import { Meters } from "./meters";
+import { Wizard } from "./wizard";
 
 export interface PanelActions {
   /** Ask the engine for other settings; none asks which are in effect. */
   control(settings: Record<string, Value>): void;
+  /** Ask for another microphone or model; nothing asks what there is. */
+  choose(choice: Choice): void;
   captions(shown: boolean): void;
   mouth(moves: boolean): void;
   /** Drive an engine with this browser's microphone, or watch its own again. */
@@ -29,6 +34,7 @@ export interface PanelState {
   captions: boolean;
   mouth: boolean;
   microphone: boolean;
+  needsToken(): boolean;
 }
 
 export class Panel {
@@ -37,7 +43,9 @@ export class Panel {
   private readonly inputs = new Map<string, { row: HTMLElement; show(value: Value): void }>();
   private readonly comfort: HTMLElement;
   private readonly noComfort: HTMLElement;
-  private readonly obs: HTMLElement;
+  private readonly choices: ChoicesView;
+  private readonly wizard: Wizard;
+  private readonly checks = new Checks();
   private readonly microphone: HTMLInputElement;
 
   constructor(
@@ -45,18 +53,17 @@ export class Panel {
     state: PanelState,
   ) {
     this.root = document.getElementById("panel")!;
+    const head = make("header");
     const close = button("Close", () => this.hide());
-    close.className = "close";
-    this.root.append(make("h2", "Control room"), close);
+    head.append(make("h2", "Control room"), close);
+    this.root.append(head);
+
+    const voice = this.section("Voice and model", true);
+    this.choices = new ChoicesView((choice) => actions.choose(choice));
+    voice.append(this.choices.element);
 
     const meters = this.section("Meters", true);
     this.meters = new Meters(meters);
-
-    const view = this.section("Picture and captions", false);
-    view.append(
-      tick("Captions", state.captions, (on) => actions.captions(on)),
-      tick("Mouth moves while the voice speaks", state.mouth, (on) => actions.mouth(on)),
-    );
 
     this.comfort = this.section("Motion", true);
     this.noComfort = make("p", "This engine has no settings to change.");
@@ -65,24 +72,31 @@ export class Panel {
     this.comfort.append(this.buttons("Gesture now", "trigger", TRIGGERS));
     this.comfort.append(this.buttons("These settings", "profile", PROFILES));
 
+    const view = this.section("Picture and captions", false);
+    view.append(
+      tick("Captions", state.captions, (on) => actions.captions(on)),
+      tick("Mouth moves while the voice speaks", state.mouth, (on) => actions.mouth(on)),
+    );
+
     const remote = this.section("Microphone of this browser", false);
     remote.append(
       make("p", "Send this browser's microphone to the engine and watch what it makes of it, in a session of your own. The engine must take sessions: gesture serve does."),
     );
     const row = tick("Use this browser's microphone", state.microphone, (on) => actions.microphone(on));
     this.microphone = row.querySelector("input")!;
-    const alone = document.createElement("a");
+    const alone = make("a", "Run the engine in this browser instead");
     alone.href = "local.html";
-    alone.textContent = "Run the engine in this browser instead";
     remote.append(row, alone);
 
-    this.obs = this.section("Set up OBS", false);
-    this.section("When it does not move", false).append(connectionHelp());
+    this.wizard = new Wizard(() => state.needsToken());
+    this.section("Set up OBS", false).append(this.wizard.element);
+    this.section("When it does not move", false).append(this.checks.element);
     this.root.addEventListener("keydown", (event) => {
       event.stopPropagation(); // the page's own keys are letters
       if (event.key === "Escape") this.hide();
     });
     this.showSettings({});
+    this.showChoices(null);
   }
 
   get shown(): boolean {
@@ -91,33 +105,57 @@ export class Panel {
 
   show(): void {
     this.root.hidden = false;
-    this.meters.shown = true;
+    document.body.classList.add("room");
+    this.watching = true;
     this.root.querySelector<HTMLElement>("summary")?.focus();
     this.actions.control({});
+    this.actions.choose({});
   }
 
   hide(): void {
     this.root.hidden = true;
-    this.meters.shown = false;
+    document.body.classList.remove("room");
+    this.watching = false;
     this.actions.closed();
   }
 
   begin(hello: Hello): void {
     this.meters.begin(hello);
-    this.showLatency(hello.latency);
+    this.wizard.latency(hello.latency.visible);
   }
 
   frame(frame: Frame, at: number): void {
     this.meters.frame(frame, at);
+    this.checks.frame(frame, at);
+  }
+
+  link(state: string): void {
+    this.checks.link(state);
+  }
+
+  /** Pictures a second that this page draws. */
+  screen(fps: number): void {
+    this.checks.screen(fps);
+  }
+
+  /** What the engine can be switched to; null where it offers nothing. */
+  showChoices(choices: Choices | null): void {
+    this.choices.show(choices);
+  }
+
+  /** Why the engine refused something. */
+  refuse(reason: string): void {
+    this.choices.refuse(reason);
   }
 
   latency(latency: Latency): void {
     this.meters.latency(latency);
-    this.showLatency(latency);
+    this.wizard.latency(latency.visible);
   }
 
   /** Show what is in effect; a setting that the engine does not name is hidden. */
   showSettings(settings: Record<string, unknown>): void {
+    this.checks.settings(settings);
     const known = Object.keys(settings).some((name) => this.inputs.has(name));
     this.noComfort.hidden = known;
     for (const group of this.comfort.querySelectorAll("fieldset")) group.hidden = !known;
@@ -133,12 +171,12 @@ export class Panel {
     this.microphone.checked = on;
   }
 
-  private showLatency(latency: Latency): void {
-    this.obs.replaceChildren(this.obs.firstElementChild!, obsSteps(latency.visible));
+  private set watching(on: boolean) {
+    this.meters.shown = this.wizard.shown = this.checks.shown = on;
   }
 
   private section(title: string, open: boolean): HTMLElement {
-    const details = document.createElement("details");
+    const details = make("details");
     details.open = open;
     details.append(make("summary", title));
     this.root.append(details);
@@ -146,7 +184,7 @@ export class Panel {
   }
 
   private group(title: string, controls: readonly Control[]): HTMLElement {
-    const group = document.createElement("fieldset");
+    const group = make("fieldset");
     group.append(make("legend", title));
     for (const control of controls) group.append(this.input(control));
     return group;
@@ -165,23 +203,21 @@ export class Panel {
         return row;
       }
       case "choice": {
-        const select = document.createElement("select");
-        for (const [value, title] of control.options) select.add(new Option(title, value));
-        select.addEventListener("change", () => change(select.value));
-        const row = labelled(label, select);
-        this.inputs.set(name, { row, show: (value) => void (select.value = String(value)) });
+        const choice = select(control.options, change);
+        const row = labelled(label, choice);
+        this.inputs.set(name, { row, show: (value) => void (choice.value = String(value)) });
         return row;
       }
     }
   }
 
   private slider(control: Slider, change: (value: number) => void): HTMLElement {
-    const input = document.createElement("input");
+    const input = make("input");
     input.type = "range";
     input.min = String(control.low);
     input.max = String(control.high);
     input.step = String(control.step);
-    const value = document.createElement("output");
+    const value = make("output");
     const say = (): void => {
       value.textContent = spoken(control, input.valueAsNumber);
       input.setAttribute("aria-valuetext", value.textContent);
@@ -211,41 +247,11 @@ export class Panel {
     command: string,
     values: readonly (readonly [string, string])[],
   ): HTMLElement {
-    const group = document.createElement("fieldset");
+    const group = make("fieldset");
     group.append(make("legend", title));
     for (const [value, label] of values) {
       group.append(button(label, () => this.actions.control({ [command]: value })));
     }
     return group;
   }
-}
-
-function make(tag: string, text: string): HTMLElement {
-  const element = document.createElement(tag);
-  element.textContent = text;
-  return element;
-}
-
-function button(text: string, act: () => void): HTMLButtonElement {
-  const element = make("button", text) as HTMLButtonElement;
-  element.type = "button";
-  element.addEventListener("click", act);
-  return element;
-}
-
-function labelled(text: string, ...parts: HTMLElement[]): HTMLLabelElement {
-  const label = document.createElement("label");
-  label.append(make("span", text), ...parts);
-  return label;
-}
-
-function tick(text: string, on: boolean, change: (on: boolean) => void): HTMLLabelElement {
-  const input = document.createElement("input");
-  input.type = "checkbox";
-  input.checked = on;
-  input.addEventListener("change", () => change(input.checked));
-  const label = document.createElement("label");
-  label.className = "tick";
-  label.append(input, make("span", text));
-  return label;
 }
