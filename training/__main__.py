@@ -4,7 +4,18 @@ import argparse
 import sys
 
 from streamer.errors import GestureError
-from training import asr, corpus, evaluate, fit, importing, seeds, train, view, visemes
+from training import (
+    asr,
+    corpus,
+    evaluate,
+    exporting,
+    fit,
+    importing,
+    seeds,
+    train,
+    view,
+    visemes,
+)
 from training.convert import command as convert
 
 
@@ -12,7 +23,19 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; bad use or input is one line on standard error and exit code 2."""
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (asr, convert, corpus, fit, evaluate, importing, seeds, train, view, visemes):
+    for command in (
+        convert,
+        corpus,
+        fit,
+        train,
+        evaluate,
+        importing,
+        exporting,
+        asr,
+        seeds,
+        view,
+        visemes,
+    ):
         command.add_parser(subparsers)
     options = parser.parse_args(arguments)
     try:

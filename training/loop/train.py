@@ -135,12 +135,7 @@ class Training:
             held = WindowSet(store, "val", replace(reading, speakers=len(facts.speakers)))
             self.validation = Validation(held, fgd)
         if self.fabric.is_global_zero:
-            begin(
-                out,
-                recipe,
-                facts,
-                {"manifest": sha256(store.folder / MANIFEST), "windows": len(windows)},
-            )
+            begin(out, recipe, facts, _described(store, len(windows)))
         self.fabric.barrier()
         self._join(judge)
 
@@ -321,6 +316,18 @@ class Training:
             }
             write_point(self.out, Point(step=step, state=state, parts=parts))
         self.fabric.barrier()
+
+
+def _described(store: Store, windows: int) -> dict[str, Any]:
+    """Return what a run keeps about its data; a change of it is another run."""
+    settings = store.manifest.settings
+    return {
+        "manifest": sha256(store.folder / MANIFEST),
+        "kind": settings.kind,
+        "origin": settings.origin,
+        "licence": settings.licence,
+        "windows": windows,
+    }
 
 
 def _adam(module: nn.Module, rate: float, beta1: float, beta2: float) -> torch.optim.Adam:
