@@ -16,12 +16,13 @@ import numpy as np
 from streamer.clock import FrameClock
 from streamer.errors import ArtifactError
 from streamer.skeleton import Skeleton
+from streamer.wordpieces import UNKNOWN_PIECE
 
 FORMAT = 1
 Dtype = Literal["float32", "int32"]
-WordKind = Literal["hashed", "vocabulary"]
+WordKind = Literal["hashed", "vocabulary", "pieces"]
 VOCABULARY = "vocabulary.json"
-"""The file of an artifact whose words are those of a vocabulary: {word: row}."""
+"""The file of an artifact whose words are those of a table: {word or piece: row}."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +55,8 @@ class WordSpec:
     """How words become ids: `slots` numbers per word, 0 for none.
 
     `hashed`: n-gram ids in [1, buckets). `vocabulary`: one row of a published
-    word list of `buckets` rows; `index` (word to row) comes from the artifact's
-    `vocabulary.json`.
+    word list of `buckets` rows. `pieces`: the first `slots` WordPiece rows of a
+    word. For both `index` (to the row) comes from the artifact's `vocabulary.json`.
     """
 
     buckets: int
@@ -201,7 +202,7 @@ class Manifest:
             raise ValueError("default_lookahead is not among lookaheads")
         if spec.default_style not in spec.styles:
             raise ValueError("default_style is not among styles")
-        if spec.words.kind not in ("hashed", "vocabulary"):
+        if spec.words.kind not in ("hashed", "vocabulary", "pieces"):
             raise ValueError(f"words of kind {spec.words.kind!r}")
         return cls(
             spec=spec,
@@ -246,7 +247,7 @@ def load_manifest(folder: Path) -> Manifest:
                 f"{file.name}: digest {got[:12]} does not match the manifest's {digest[:12]}; "
                 "the file is corrupt, copy or export it again"
             )
-    if manifest.spec.words.kind == "vocabulary":
+    if manifest.spec.words.kind != "hashed":
         return _with_vocabulary(folder, manifest)
     return manifest
 
@@ -264,5 +265,7 @@ def _with_vocabulary(folder: Path, manifest: Manifest) -> Manifest:
         ) from error
     if any(not 0 <= row < words.buckets for row in index.values()):
         raise ArtifactError(f"{path}: rows outside [0, {words.buckets}); import the model again")
+    if words.kind == "pieces" and UNKNOWN_PIECE not in index:
+        raise ArtifactError(f"{path}: no {UNKNOWN_PIECE}; export the model again")
     spec = replace(manifest.spec, words=replace(words, index=index))
     return replace(manifest, spec=spec)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamer.spec import WordSpec
+from streamer.wordpieces import word_pieces
 
 _LONGEST = 64
 
@@ -30,13 +31,18 @@ def word_ids(text: str, spec: WordSpec) -> npt.NDArray[np.int32]:
 
     hashed: the first id is the whole word's, the rest are its trigrams in
     order; a longer word keeps its first ones. vocabulary: its row, or that of
-    the unknown word.
+    the unknown word. pieces: the rows of its first pieces.
     """
     match spec.kind:
         case "hashed":
             return _hashed(text, spec)
         case "vocabulary":
             return _row(text, spec)
+        case "pieces":
+            out = np.zeros(spec.slots, np.int32)
+            rows = word_pieces(text[:_LONGEST], spec.index)[: spec.slots]
+            out[: len(rows)] = rows
+            return out
 
 
 def _row(text: str, spec: WordSpec) -> npt.NDArray[np.int32]:
