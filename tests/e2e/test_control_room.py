@@ -19,9 +19,9 @@ from streamer.comfort_settings import LIMITS, Settings, as_mapping
 from streamer.gestures import GESTURES
 from streamer.types import Event
 from tests.e2e.overlay_stream import OverlayServer
+from tests.e2e.test_bundle import modules  # noqa: F401  (a fixture)
 from tests.e2e.test_local_page import MICROPHONE
 from tests.e2e.test_overlay import CHROMIUM, FLAGS, WAIT_S, Overlay, _note
-from tests.e2e.test_bundle import modules  # noqa: F401  (a fixture)
 from tests.fakes import tiny_artifact
 from tests.support import require
 
@@ -82,7 +82,7 @@ def open_page(browser: Browser, url: str) -> tuple[Overlay, Sent]:
     page.on("console", lambda m: _note(overlay, m.type, m.text))
     page.on("pageerror", lambda e: overlay.problems.append(str(e)))
     page.on("websocket", sent)
-    page.goto(url)
+    page.goto(url, timeout=2 * WAIT_MS)
     return overlay, sent
 
 
