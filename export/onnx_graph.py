@@ -9,6 +9,7 @@ import onnx
 import torch
 from torch import Tensor
 
+from export.fusing import fold_fills
 from models.stepping import StepModule
 
 OPSET = 18
@@ -44,6 +45,7 @@ def export_step(module: StepModule, example: Sequence[Tensor], path: Path) -> No
     if bad := sorted(used & FORBIDDEN):
         raise RuntimeError(f"{path.name}: nodes {', '.join(bad)} must be written out")
     unclip_integers(model)
+    fold_fills(model)
     _name_slot_axis(model)
     del model.graph.value_info[:]
     del model.metadata_props[:]
