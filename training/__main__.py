@@ -7,6 +7,7 @@ from streamer.errors import GestureError
 from training import (
     asr,
     corpus,
+    distil,
     evaluate,
     exporting,
     fit,
@@ -28,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         corpus,
         fit,
         train,
+        distil,
         evaluate,
         importing,
         exporting,
