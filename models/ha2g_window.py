@@ -1,10 +1,10 @@
-"""`ha2g_window`: the published HA2G live, on a window of 34 frames that slides by one.
+"""`ha2g_window`: the published HA2G live, on a window of 34 frames that slides.
 
 The published network reads its whole window backwards and forwards, so no part
 of it can be carried from step to step (hop.md 14a). Each step runs the window
-that ends now and emits its frame 33 - A. The state is what the window is made
-of: its samples, its words, the poses that seed it, and the style's noise, which
-is drawn once a session.
+that ends now and emits the K frames that end A frames before its end
+(`models.sliding`). The state is what the window is made of: its samples, its
+words, the poses that seed it, and the style's noise, drawn once a session.
 
 Two things differ from a clip: the level that decibels refer to is the loudest
 heard so far, slowly forgotten, since the clip's maximum lies in the future; and
@@ -20,22 +20,32 @@ import torch
 from torch import Tensor, nn
 
 from models.dice import Dice
-from models.ha2g import FRAMES, HA2G, SEEDS, LevelGenerator
+from models.ha2g import HA2G, SEEDS, LevelGenerator
 from models.layers import STYLE, TemporalBlock, over_time
 from models.melspectrogram import BANDS, FLOOR_DB, SAMPLE_RATE
+from models.sliding import (
+    FRAMES,
+    SAMPLES,
+    emission,
+    heard,
+    kept_poses,
+    of_step,
+    onset,
+    per_frame,
+    pushed,
+    seeds_of,
+)
+from streamer.spec import WordSpec
 
 State = dict[str, Tensor]
 
-LOOKAHEADS = (0, 2, 4)
-CHUNK = 1067
-"""Samples of the longest frame; a frame holds this many or one fewer."""
-SAMPLES = 36_267
-"""Samples of a window of 34 frames."""
 NOISES = 256
 """Style draws that a session chooses from."""
 
 _FFT, _HOP, _COLUMNS = 1024, 512, 70
 _LEAST = 1e-10
+_PER_FRAME = SAMPLE_RATE / 15 / _HOP
+"""Spectrogram columns in a pose frame."""
 LEVEL_START = 10.0
 """Loudest mel band in dB that a fresh session assumes: a voice at about -30 dBFS."""
 LEVEL_LEAST = -10.0
@@ -74,14 +84,17 @@ class ClipMel(nn.Module):
 class HA2GWindow(nn.Module):
     """A step of the published network.
 
-    noise: [NOISES, K, 16] standard normal numbers, one of which a session keeps
-    (None: drawn here). `styles` weigh the speakers' rows.
+    noise: [NOISES, levels, 16] standard normal numbers, one of which a session
+    keeps (None: drawn here). frames: K. The input `style` weighs the speakers'
+    rows.
     """
 
+    family = "ha2g_window"
     noise: Tensor
 
-    def __init__(self, network: HA2G, noise: Tensor | None = None) -> None:
+    def __init__(self, network: HA2G, noise: Tensor | None = None, *, frames: int = 1) -> None:
         super().__init__()
+        self.frames = frames
         self.network = _plain(network)
         self.skeleton = network.config.skeleton
         self.levels = len(self.skeleton.levels)
@@ -94,18 +107,23 @@ class HA2GWindow(nn.Module):
         self.dice = Dice(len(noise), shortest=1, longest=1)
         self.mel = ClipMel()
 
+    @property
+    def words(self) -> WordSpec:
+        """One row of the published vocabulary for each word."""
+        return WordSpec(buckets=self.network.config.words, slots=1, kind="vocabulary")
+
     # -- the state -----------------------------------------------------------
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of every state tensor, without the slot axis.
 
-        poses: what was emitted in the last 33 steps, mean-subtracted, oldest
-        first; words: vocabulary rows at the frames of the window.
+        poses: what was emitted last, mean-subtracted, oldest first; words:
+        vocabulary rows at the frames of the window.
         """
         return {
             "samples": (SAMPLES,),
             "words": (FRAMES,),
-            "poses": (FRAMES - 1, 3 * self.skeleton.vectors),
+            "poses": (kept_poses(self.frames), 3 * self.skeleton.vectors),
             "noise": (self.levels, STYLE),
             "level": (1,),
         }
@@ -122,37 +140,47 @@ class HA2GWindow(nn.Module):
 
     def step(self, inputs: Mapping[str, Tensor], state: State) -> tuple[State, State]:
         """Run the window that ends now, for S slots."""
+        frames = per_frame(inputs, self.frames)
         new: State = {"noise": state["noise"]}
-        new["samples"] = _slid(state["samples"], inputs["audio"][:, 0], inputs["hop"])
-        new["words"] = self._words(state["words"], inputs)
+        new["samples"] = heard(state["samples"], frames)
+        new["words"] = self._words(state["words"], frames)
         decibels = self.mel(new["samples"])
         loudest = decibels.amax((1, 2)).unsqueeze(-1)
-        kept = torch.clamp(state["level"] - LEVEL_FALL, min=LEVEL_LEAST)
+        kept = torch.clamp(state["level"] - self.frames * LEVEL_FALL, min=LEVEL_LEAST)
         new["level"] = torch.maximum(kept, loudest)
         image = torch.clamp(decibels - new["level"].unsqueeze(-1), min=FLOOR_DB)
 
         ahead = inputs["lookahead"]
-        # frame m - 33 was emitted A steps after the oldest pose that is kept
-        seeds = _by_lookahead(ahead, [state["poses"][:, a : a + SEEDS] for a in LOOKAHEADS])
+        seeds = seeds_of(state["poses"], ahead, SEEDS)
         rows = new["words"].clamp(0, self.network.config.words - 1).to(torch.int64)
-        poses = self.window(image, rows, inputs["style"], seeds, state["noise"])
-        pose = _by_lookahead(ahead, [poses[:, FRAMES - 1 - a] for a in LOOKAHEADS])
+        window = self.window(image, rows, inputs["style"], seeds, state["noise"])
+        poses = emission(window, state["poses"], ahead, self.frames)
         # onnxruntime's GRU makes numbers of NaN; a spoilt slot must show that it is
-        heard = (new["samples"], inputs["style"], seeds.flatten(1), state["noise"].flatten(1))
-        pose = pose + sum((part * 0.0).sum(-1, keepdim=True) for part in heard)
-        new["poses"] = torch.cat([state["poses"][:, 1:], pose.unsqueeze(1)], 1)
-        directions = pose.unflatten(-1, (self.skeleton.vectors, 3)) + self.mean
-        # the network has no voice head: loud in the columns of the last frame
-        voice = torch.sigmoid((image[:, :, -2:].amax((1, 2)).unsqueeze(-1) - _AUDIBLE_DB) / 3.0)
-        return {"directions": directions, "voice": voice}, new
+        known = (new["samples"], inputs["style"], seeds.flatten(1), state["noise"].flatten(1))
+        spoilt = sum((part * 0.0).sum(-1, keepdim=True) for part in known)
+        poses = poses + spoilt.unsqueeze(1)
+        new["poses"] = pushed(state["poses"], poses)
+        directions = poses.unflatten(-1, (self.skeleton.vectors, 3)) + self.mean
+        outputs = {"directions": directions, "voice": self._voice(image)}
+        return {name: of_step(value, self.frames) for name, value in outputs.items()}, new
 
-    def _words(self, words: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Return the window's words [S, 34] with the new one in the frame where it began."""
-        slid = torch.cat([words[:, 1:], torch.zeros_like(words[:, :1])], 1)
-        present, age = inputs["word_info"][:, :1], torch.exp(inputs["word_info"][:, 1:2]) - 1
-        place = (FRAMES - 1) - torch.floor(age + 0.5)
-        here = (present > 0.5) & (self.places == place)
-        return torch.where(here, inputs["word"].to(words.dtype), slid)
+    def _voice(self, image: Tensor) -> Tensor:
+        """Return [S, K, 1] how sure it is that somebody speaks in the step's frames.
+
+        The network has no head for it: loud in the two columns that end a frame.
+        """
+        ends = [round((FRAMES - self.frames + k + 1) * _PER_FRAME) for k in range(self.frames)]
+        loud = torch.stack([image[:, :, end - 3 : end - 1].amax((1, 2)) for end in ends], 1)
+        return torch.sigmoid((loud.unsqueeze(-1) - _AUDIBLE_DB) / 3.0)
+
+    def _words(self, words: Tensor, frames: Mapping[str, Tensor]) -> Tensor:
+        """Return the window's words [S, 34] with the new ones in the frames where they began."""
+        for k in range(self.frames):
+            words = torch.cat([words[:, 1:], torch.zeros_like(words[:, :1])], 1)
+            came, place = onset(frames["word_info"][:, k])
+            here = came & (self.places == place)
+            words = torch.where(here, frames["word"][:, k].to(words.dtype), words)
+        return words
 
     def window(
         self, image: Tensor, words: Tensor, style: Tensor, seeds: Tensor, noise: Tensor
@@ -174,22 +202,6 @@ class HA2GWindow(nn.Module):
             pose = generator.head(generator.recurrent(torch.cat(parts, -1)))
         assert pose is not None
         return pose
-
-
-def _slid(ring: Tensor, audio: Tensor, hop: Tensor) -> Tensor:
-    """Return the ring [S, SAMPLES] with the last `hop` of the new samples [S, CHUNK]."""
-    long = torch.cat([ring[:, CHUNK:], audio], 1)
-    short = torch.cat([ring[:, CHUNK - 1 :], audio[:, 1:]], 1)
-    return torch.where(hop == CHUNK, long, short)
-
-
-def _by_lookahead(ahead: Tensor, choices: list[Tensor]) -> Tensor:
-    """Return each slot's own choice of those for `LOOKAHEADS`; ahead: int [S, 1]."""
-    chosen = choices[0]
-    for lookahead, choice in zip(LOOKAHEADS[1:], choices[1:], strict=True):
-        mask = (ahead == lookahead).reshape(-1, *([1] * (choice.dim() - 1)))
-        chosen = torch.where(mask, choice, chosen)
-    return chosen
 
 
 def _plain(network: HA2G) -> HA2G:

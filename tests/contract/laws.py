@@ -8,6 +8,7 @@ import numpy as np
 from streamer.backends.base import StepBackend
 from streamer.spec import ModelSpec
 from streamer.types import GestureState, StepInputs, Tensors
+from streamer.windowing import PER_FRAME
 from streamer.words import word_ids
 
 MakeBackend = Callable[[], StepBackend[Any]]
@@ -23,8 +24,8 @@ def speechlike(spec: ModelSpec, steps: int, seed: int) -> list[Tensors]:
     style = rng.dirichlet(np.ones(len(spec.styles))).astype(np.float32)
     lookahead = np.array([rng.choice(spec.lookaheads)], np.int32)
     known = {t.name for t in spec.inputs}
-    out = list[Tensors]()
-    for step in range(steps):
+    frames = list[Tensors]()
+    for step in range(steps * spec.frames_per_step):
         loud = 0.2 * (step // 10 % 2)
         audio = rng.standard_normal((spec.audio.columns, spec.audio.window)) * loud
         says = rng.random() < 0.2
@@ -39,8 +40,13 @@ def speechlike(spec: ModelSpec, steps: int, seed: int) -> list[Tensors]:
             "style": style,
             "seed": np.array([seed % 30_000 + 1, 11, 29_999], np.float32),
         }
-        out.append({name: tensors[name] for name in known})
-    return out
+        frames.append({name: tensors[name] for name in known})
+    if spec.frames_per_step == 1:
+        return frames
+    return [
+        {n: np.stack([f[n] for f in rows]) if n in PER_FRAME else rows[0][n] for n in known}
+        for rows in zip(*[iter(frames)] * spec.frames_per_step, strict=True)
+    ]
 
 
 def batch(

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from export.window import build_window, offline, verify_window, window_spec
+from export.window import build_window, verify_window
+from export.window_offline import ha2g_offline
+from export.window_sources import ha2g_source
 from models.ha2g import HA2G
 from models.ha2g_window import HA2GWindow
 from streamer.backends.onnxruntime import OnnxRuntimeBackend
@@ -15,15 +17,15 @@ from streamer.errors import ArtifactError
 from streamer.spec import load_manifest
 from streamer.types import Tensors
 from tests.contract.laws import run, speechlike, verify_step_contract
+from tests.golden_files import one_thread  # noqa: F401  (an autouse fixture)
 from tests.window_networks import narrow_ha2g
 
 STYLES = ("nobody", "ann", "bob")
 
 
-def built(folder: Path, network: HA2G) -> Path:
-    build_window(
+def built(folder: Path, network: HA2G, frames: int = 1) -> Path:
+    source = ha2g_source(
         network,
-        folder,
         name="narrow",
         styles=STYLES,
         default_style="ann",
@@ -32,8 +34,9 @@ def built(folder: Path, network: HA2G) -> Path:
         files={},
         licence="none",
         provenance={},
-        steps=6,
     )
+    parity = build_window(source, folder, frames=frames, steps=6)
+    assert parity.frames == 6 * frames
     return folder
 
 
@@ -47,20 +50,28 @@ def artifact(network: HA2G, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built(tmp_path_factory.mktemp("artifact") / "narrow", network)
 
 
-def drawn(network: HA2G, seed: np.ndarray) -> np.ndarray:
+def drawn(network: HA2G, seed: np.ndarray) -> dict[str, np.ndarray]:
     """Return the noise that a session of a seed keeps."""
     window = HA2GWindow(network)
     zeros = {n: torch.zeros(1, *s) for n, s in window.state_shapes().items()}
-    return window.fresh_state(zeros, {"seed": torch.tensor(seed)[None]})["noise"][0].numpy()
+    fresh = window.fresh_state(zeros, {"seed": torch.tensor(seed)[None]})
+    return {"noise": fresh["noise"][0].numpy()}
 
 
-def test_exported_step_keeps_every_law(network: HA2G, artifact: Path):
+@pytest.mark.parametrize("frames", [1, 3])
+def test_exported_step_keeps_every_law(network: HA2G, tmp_path: Path, frames: int):
+    artifact = built(tmp_path / "narrow", network, frames)
+    offline = ha2g_offline(network, frames)
+
     def beside(inputs: Sequence[Tensors]) -> Tensors:
-        directions, voice = offline(network, drawn(network, inputs[0]["seed"]), inputs)
-        return {"directions": directions, "voice": voice}
+        directions, voice = offline(drawn(network, inputs[0]["seed"]), inputs)
+        lead = (len(inputs),) if frames == 1 else (len(inputs), frames)
+        return {"directions": directions.reshape(*lead, -1, 3), "voice": voice.reshape(*lead, 1)}
 
     # 1e-4: decibels down to -80 go through float32 products; measured below 1e-5
-    verify_step_contract(lambda: OnnxRuntimeBackend(artifact), beside, steps=40, atol=1e-4, slots=3)
+    verify_step_contract(
+        lambda: OnnxRuntimeBackend(artifact), beside, steps=40 // frames, atol=1e-4, slots=3
+    )
 
 
 def test_sessions_of_other_seeds_speakers_and_words_move_differently(artifact: Path):
@@ -83,15 +94,14 @@ def test_sessions_of_other_seeds_speakers_and_words_move_differently(artifact: P
 def test_the_face_of_ted_expressive_keeps_its_published_column(tmp_path: Path):
     network = narrow_ha2g("ted_expressive")
     assert network.config.shifted_vectors == 5
-    folder = built(tmp_path / "expressive", network)
-    parity = verify_window(
-        HA2GWindow(network).eval(), folder / "model.onnx", load_manifest(folder).spec, steps=40
-    )
+    folder = built(tmp_path / "expressive", network, 2)
+    spec = load_manifest(folder).spec
+    parity = verify_window(ha2g_offline(network, 2), folder / "model.onnx", spec, steps=20)
     assert parity.step_to_offline <= 1e-4
 
 
-def test_another_network_is_noticed(network: HA2G, artifact: Path):
-    other = HA2GWindow(narrow_ha2g(seed=1)).eval()
-    spec = window_spec(other, name="other", styles=STYLES, default_style="ann")
+def test_another_network_is_noticed(artifact: Path):
+    other = ha2g_offline(narrow_ha2g(seed=1), 1)
+    spec = load_manifest(artifact).spec
     with pytest.raises(ArtifactError, match="differs from the offline network"):
         verify_window(other, artifact / "model.onnx", spec, steps=5)
