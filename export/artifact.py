@@ -1,6 +1,5 @@
 """Checkpoint to artifact folder: graph, manifest, model card, licence (DESIGN 8)."""
 
-import copy
 import shutil
 import tempfile
 from fractions import Fraction
@@ -14,9 +13,8 @@ from export.onnx_graph import export_step
 from export.parity import Parity, verify
 from export.program import export_program
 from models.checkpoint import Checkpoint
-from models.families import StreamNetwork
+from models.families import StreamNetwork, deployed
 from models.ha2g_stream import COLUMNS
-from models.hop_stream import HopStream
 from models.stepping import StepModule
 from streamer.spec import (
     AudioSpec,
@@ -66,11 +64,8 @@ def model_spec(checkpoint: Checkpoint) -> ModelSpec:
 
 def step_module(network: StreamNetwork, spec: ModelSpec) -> StepModule:
     """Return the masked step of a network in the order of its spec, constants folded."""
-    if isinstance(network, HopStream):
-        network = copy.deepcopy(network)
-        network.fold()
     inputs = tuple(t.name for t in spec.inputs)
-    return StepModule(network, inputs, tuple(t.name for t in spec.outputs)).eval()
+    return StepModule(deployed(network), inputs, tuple(t.name for t in spec.outputs)).eval()
 
 
 def build(

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from models.families import Family, StreamNetwork, family_of
+from models.families import Family, StreamNetwork, deployed, family_of
 from models.ha2g_stream import Ha2gStream, StreamConfig
 from models.hop_stream import HopStream, HopStreamConfig
 from streamer.errors import ArtifactError
@@ -34,9 +34,12 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint folder; the weights are replaced atomically."""
+    """Write a checkpoint folder; the weights are replaced atomically.
+
+    It holds the network as it is deployed: what only training needs is left out.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    network = checkpoint.network
+    network = deployed(checkpoint.network)
     tensors = {k: v.detach().contiguous().cpu() for k, v in network.state_dict().items()}
     part = folder / "weights.part"
     save_file(tensors, part)
@@ -70,6 +73,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
                 network = Ha2gStream(StreamConfig(**sizes), skeleton, codes)
             case "hop_stream":
                 network = HopStream(HopStreamConfig(**sizes), skeleton, codes)
+                network.fold()
             case other:
                 raise ArtifactError(f"{folder.name}: network {other!r} is no streaming network")
     except TypeError as error:

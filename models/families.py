@@ -1,5 +1,6 @@
 """The families of streaming networks: what they have in common, and how a fresh one is made."""
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
@@ -99,6 +100,15 @@ def family_of(network: StreamNetwork) -> Family:
             return "ha2g_stream"
         case _:
             raise TypeError(f"{type(network).__name__} is no streaming network")
+
+
+def deployed(network: StreamNetwork) -> StreamNetwork:
+    """Return a network without what only training needs: a copy where that is some."""
+    if not isinstance(network, HopStream):
+        return network
+    folded = copy.deepcopy(network)
+    folded.fold()
+    return folded
 
 
 def presets(family: Family) -> Mapping[str, StreamConfig | HopStreamConfig]:

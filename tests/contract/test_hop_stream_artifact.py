@@ -93,12 +93,16 @@ def test_its_graphs_hold_what_tensorrt_reads(made: tuple[Path, Checkpoint], grap
     assert offences(onnx.load(folder / graph)) == []
 
 
-def test_checkpoint_round_trip(tmp_path: Path) -> None:
+def test_a_checkpoint_holds_the_network_folded(tmp_path: Path) -> None:
     network = tiny_hop(3, positions=24)
     save_checkpoint(
         tmp_path / "run", Checkpoint(name="x", preset="tiny", network=network, provenance={})
     )
     again = load_checkpoint(tmp_path / "run")
     assert (again.family, again.network.config) == ("hop_stream", network.config)
-    for key, value in network.state_dict().items():
+    assert "reprogramming.prototypes.weight" in network.state_dict()
+    network.fold()
+    want = network.state_dict()
+    assert again.network.state_dict().keys() == want.keys()
+    for key, value in want.items():
         assert torch.equal(again.network.state_dict()[key], value), key

@@ -67,6 +67,19 @@ def test_word_zero_is_no_word_and_has_no_facts():
     torch.testing.assert_close(motion(network, word_info=chatty), base, rtol=0, atol=0)
 
 
+def test_folded_prototypes_are_the_unfolded_ones():
+    """Issue 4: within 1e-5, at the sizes that ship."""
+    torch.manual_seed(0)
+    network = HopStream(PRESETS["small"], load_skeleton("upper_body"), torch.randn(9, 12)).eval()
+    token = torch.randn(2, 20, COLUMNS * 64)
+    with torch.no_grad():
+        want = network.reprogramming(token, network.language.table)
+        network.fold()
+        got = network.reprogramming(token, network.language.table)
+    assert want.std() > 1e-3
+    torch.testing.assert_close(got, want, atol=1e-5, rtol=0)
+
+
 def steps(network: HopStream, windows: torch.Tensor, seed: np.ndarray) -> Drawn:
     """Return poses [T, D, 3] minus the mean, moves and voice (its logits), step by step."""
     given, shapes = arguments(len(windows)), network.state_shapes()
