@@ -43,9 +43,9 @@ def read_words(path: Path) -> tuple[Word, ...]:
                 raise InputError(
                     f"{path.name}: {suffix} files hold no words; {', '.join(SUFFIXES)}"
                 )
-    except (ValueError, KeyError, IndexError, TypeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, StopIteration) as error:
         raise InputError(
-            f"{path.name}: not words with times ({error}); expected a TextGrid with a tier "
+            f"{path.name}: not words with times ({error!r}); expected a TextGrid with a tier "
             "'words', a table of start, end, word, or JSON of word, start, end"
         ) from error
     words: list[Word] = []
