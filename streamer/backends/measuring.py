@@ -1,6 +1,7 @@
 """How long a back end's steps take."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,23 +27,35 @@ def step_times(
 
     Every slot is ready in every step and hears its own voice-like noise.
     """
+    run = stepper(backend, slots=slots)
+    for _ in range(WARM_UP_STEPS):
+        run()
+    times = list[float]()
+    ends = clock() + seconds
+    while len(times) < steps or clock() < ends:
+        began = clock()
+        run()
+        times.append(clock() - began)
+    return times
+
+
+def stepper(backend: StepBackend[Any], *, slots: int) -> Callable[[], None]:
+    """Return what runs the next step of `slots` sessions that all have a voice."""
     windows = voice_windows(backend.spec)
     batches = [_batch(windows, step, slots) for step in range(len(windows))]
     state = backend.initial_state(slots)
     ready = np.ones(slots, np.bool_)
-    times = list[float]()
-    ends = clock() + seconds
     step = 0
-    while len(times) < steps or clock() < ends:
+
+    def run() -> None:
+        nonlocal state, step
         inputs = StepInputs(
             tensors=batches[step % len(batches)], start=np.full(slots, step == 0), ready=ready
         )
-        began = clock()
         _, state = backend.step(inputs, state)
-        if step >= WARM_UP_STEPS:
-            times.append(clock() - began)
         step += 1
-    return times
+
+    return run
 
 
 def voice_windows(spec: ModelSpec) -> list[Window]:
