@@ -73,7 +73,7 @@ class ServerConfig:
     cert: Path | None = None
     key: Path | None = None
     token: str | None = None
-    max_viewers: int = 256
+    max_viewers: int = 1024
     max_sessions: int = 64
     handshake_timeout_s: float = 10.0
     idle_timeout_s: float = 120.0
@@ -230,7 +230,9 @@ class Server:
         assert ws.request is not None
         path = urlsplit(ws.request.path).path
         name = self.sink.name if path == "/v1/watch" else "session"
-        viewer = Viewer(ws, sink=name, clock=self._clock, metrics=self.metrics)
+        viewer = Viewer(
+            ws, sink=name, clock=self._clock, metrics=self.metrics, flood=Flood(self._clock)
+        )
         self._count_client(+1)
         try:
             if path == "/v1/watch":
@@ -258,12 +260,13 @@ class Server:
         viewer.tell(hello_json(self._with_avatar(self._hello())))
         watch = Watch(
             viewer,
-            flood=Flood(self._clock),
             uploads=self._uploads,
             inputs=self._inputs,
             tell_all=self.sink.event,
         )
         self.sink.add(viewer)
+        if isinstance(ws, GatedConnection):
+            ws.shortcut = viewer.acknowledge
         try:
             await watch.run(ws)
         finally:
@@ -293,7 +296,6 @@ class Server:
                 session,
                 viewer=viewer,
                 sink=sink,
-                flood=Flood(self._clock),
                 clock=self._clock,
                 idle_s=self._config.idle_timeout_s,
             )

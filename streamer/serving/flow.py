@@ -24,6 +24,8 @@ from streamer.wire import (
 
 Form = Literal["json", "bin"]
 
+_TEXT, _BINARY = 0x81, 0x82
+
 MAX_EVENTS: Final = 256
 """Events that may wait for one client before it is closed."""
 
@@ -31,18 +33,30 @@ LAG_AFTER_S: Final = 1.0
 """A window that stays full for longer makes a `lag` warning, once per stall."""
 
 
+def framed(message: str | bytes) -> bytes:
+    """Return a message as a server's WebSocket frame (RFC 6455, 5.2): whole and unmasked."""
+    payload = message.encode() if isinstance(message, str) else message
+    first = _TEXT if isinstance(message, str) else _BINARY
+    size = len(payload)
+    if size < 126:
+        return bytes((first, size)) + payload
+    if size < 1 << 16:
+        return bytes((first, 126)) + size.to_bytes(2, "big") + payload
+    return bytes((first, 127)) + size.to_bytes(8, "big") + payload
+
+
 class SharedFrame:
-    """One frame of the stream, encoded at most once per form for all clients."""
+    """One frame of the stream, encoded and framed at most once per form for all clients."""
 
     __slots__ = ("_encoded", "frame", "seq")
 
     def __init__(self, frame: SkeletonFrame, seq: int) -> None:
         self.frame = frame
         self.seq = seq
-        self._encoded: dict[tuple[Form, frozenset[str], bool], str | bytes] = {}
+        self._encoded: dict[tuple[Form, frozenset[str], bool], bytes] = {}
 
-    def encoded(self, form: Form, include: frozenset[str], reset: bool) -> str | bytes:
-        """Return the message; `reset` also stands for frames that this client missed.
+    def encoded(self, form: Form, include: frozenset[str], reset: bool) -> bytes:
+        """Return the bytes for the socket; `reset` also stands for frames that this client missed.
 
         Raises `ProtocolError` when the pose is not finite.
         """
@@ -50,7 +64,7 @@ class SharedFrame:
         if (message := self._encoded.get(key)) is None:
             frame = replace(self.frame, reset=reset)
             encode = frame_bytes if form == "bin" else frame_json
-            message = self._encoded[key] = encode(frame, self.seq, include)
+            message = self._encoded[key] = framed(encode(frame, self.seq, include))
         return message
 
 
@@ -66,7 +80,7 @@ class Mailbox:
         self.sent = 0
         self.dropped = 0
         self._clock = clock
-        self._events: deque[str] = deque()
+        self._events: deque[bytes] = deque()
         self._waiting: SharedFrame | None = None
         self._reset = False
         self._in_flight: deque[tuple[int, float]] = deque()
@@ -89,13 +103,16 @@ class Mailbox:
         return replaced
 
     def push(self, event: str) -> None:
-        """Queue an encoded event; raises `ProtocolError` when too many wait."""
+        """Queue an encoded event; raises `ProtocolError` when too many wait.
+
+        event: its text.
+        """
         if len(self._events) >= MAX_EVENTS:
             raise ProtocolError(
                 f"{MAX_EVENTS} events wait for this client; read faster or reconnect",
                 code=CloseCode.TOO_SLOW,
             )
-        self._events.append(event)
+        self._events.append(framed(event))
 
     def ack(self, seq: int) -> None:
         """Take note of an acknowledged frame; raises `ProtocolError` if never sent."""
@@ -105,15 +122,15 @@ class Mailbox:
             self._in_flight.popleft()
             self._warned = False
 
-    def take(self, *, writable: bool) -> list[str | bytes]:
-        """Return the messages to write now, events first.
+    def take(self, *, writable: bool) -> list[bytes]:
+        """Return the framed messages to write now, events first.
 
         writable: the socket's own buffer has room; without it everything waits,
         since a client can acknowledge what it never read.
         """
         if not writable:
             return []
-        messages: list[str | bytes] = list(self._events)
+        messages = list(self._events)
         self._events.clear()
         if self._waiting is not None and len(self._in_flight) < MAX_IN_FLIGHT:
             shared, reset = self._waiting, self._reset

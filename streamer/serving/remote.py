@@ -10,7 +10,6 @@ from websockets.exceptions import ConnectionClosed
 
 from streamer.clock import SAMPLE_RATE, Clock
 from streamer.errors import ProtocolError
-from streamer.serving.gate import Flood
 from streamer.serving.viewer import Viewer
 from streamer.session import SessionOptions
 from streamer.sinks.websocket import WebSocketSink
@@ -70,7 +69,6 @@ async def run(
     *,
     viewer: Viewer,
     sink: WebSocketSink,
-    flood: Flood,
     clock: Clock,
     idle_s: float,
 ) -> None:
@@ -81,7 +79,7 @@ async def run(
     """
     sink.add(viewer)
     timeline = Timeline(clock)
-    reader = asyncio.create_task(_read(ws, session, viewer, flood, timeline, clock, idle_s))
+    reader = asyncio.create_task(_read(ws, session, viewer, timeline, clock, idle_s))
     filler = asyncio.create_task(_fill(session, timeline))
     writer = asyncio.create_task(_write(session, sink))
     try:
@@ -161,7 +159,6 @@ async def _read(
     ws: ServerConnection,
     session: RemoteSession,
     viewer: Viewer,
-    flood: Flood,
     timeline: Timeline,
     clock: Clock,
     idle_s: float,
@@ -176,7 +173,7 @@ async def _read(
         except TimeoutError as error:
             reason = f"no message for {idle_s:.0f} s; send a ping to keep the session"
             raise ProtocolError(reason, code=CloseCode.SILENT) from error
-        flood.check(message)
+        viewer.flood.check(message)
         if isinstance(message, bytes):
             chunk = decode_audio(message, clock())
             timeline.check(chunk)

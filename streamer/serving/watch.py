@@ -10,7 +10,6 @@ from websockets.asyncio.server import ServerConnection
 
 from streamer.errors import GestureError, InputError, ProtocolError
 from streamer.serving.avatars import AvatarFile, Upload
-from streamer.serving.gate import Flood
 from streamer.serving.uploads import Uploads
 from streamer.serving.viewer import Viewer
 from streamer.types import Event, EventKind, WordEvent
@@ -60,13 +59,11 @@ class Watch:
         self,
         viewer: Viewer,
         *,
-        flood: Flood,
         uploads: Uploads,
         inputs: LocalInputs | None,
         tell_all: Callable[[Event], Awaitable[None]],
     ) -> None:
         self._viewer = viewer
-        self._flood = flood
         self._uploads = uploads
         self._inputs = inputs
         self._tell_all = tell_all
@@ -81,7 +78,7 @@ class Watch:
                 if isinstance(message, bytes):
                     await self._chunk(message)
                 else:
-                    self._flood.check(message)
+                    self._viewer.flood.check(message)
                     await self._request(decode_request(message))
         finally:
             if self._upload is not None:
@@ -163,7 +160,7 @@ class Watch:
                 code=CloseCode.TOO_LARGE,
             )
         if len(chunk) < _SMALL_CHUNK:
-            self._flood.check(chunk)
+            self._viewer.flood.check(chunk)
         if self._discard:  # what was already on the way when the upload was refused
             self._discard = max(0, self._discard - len(chunk))
             return

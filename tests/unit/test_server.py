@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from websockets.frames import Frame, Opcode
+from websockets.streams import StreamReader
 
 from streamer.errors import ProtocolError
-from streamer.serving.flow import LAG_AFTER_S, MAX_EVENTS, Mailbox, SharedFrame
+from streamer.serving.flow import LAG_AFTER_S, MAX_EVENTS, Mailbox, SharedFrame, framed
 from streamer.serving.gate import Flood
 from streamer.serving.remote import AHEAD_S, LATE_S, Timeline
 from streamer.types import AudioChunk
@@ -29,7 +31,19 @@ def offer(mailbox: Mailbox, seq: int, *, reset: bool = False) -> list[dict[str, 
 
 
 def take(mailbox: Mailbox) -> list[dict[str, Any]]:
-    return [json.loads(message) for message in mailbox.take(writable=True)]
+    return [json.loads(payload(message)) for message in mailbox.take(writable=True)]
+
+
+def payload(message: bytes) -> bytes:
+    """Return what a whole, unmasked WebSocket frame carries, by the library's own reader."""
+    reader = StreamReader()
+    reader.feed_data(message)
+    parser = Frame.parse(reader.read_exact, mask=False)
+    try:
+        while True:
+            next(parser)
+    except StopIteration as done:
+        return bytes(done.value.data)
 
 
 def test_four_frames_go_out_then_the_newest_waits_for_an_acknowledgement():
@@ -98,7 +112,7 @@ def test_nothing_goes_into_a_full_socket_and_events_are_bounded():
         mailbox.push("one more")
     assert caught.value.code == 4410
     messages = mailbox.take(writable=True)
-    assert messages[:-1] == [str(i) for i in range(MAX_EVENTS)]
+    assert [payload(m) for m in messages[:-1]] == [str(i).encode() for i in range(MAX_EVENTS)]
     assert not mailbox.blocked
 
 
@@ -132,6 +146,16 @@ def test_each_form_is_encoded_once_and_shared():
     a, b, c = (mailbox.take(writable=True)[0] for mailbox in (one, other, full))
     assert a is b
     assert len(c) > len(a)
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 740, 65_535, 65_536, 200_000])
+def test_frames_are_framed_as_the_library_reads_them(size: int):
+    for message in ("é" * (size // 2) + "e" * (size % 2), bytes(size)):
+        whole = framed(message)
+        wanted = message.encode() if isinstance(message, str) else message
+        assert payload(whole) == wanted
+        opcode = Opcode.TEXT if isinstance(message, str) else Opcode.BINARY
+        assert whole == Frame(opcode, wanted).serialize(mask=False)
 
 
 def test_a_flood_of_messages_or_bytes_is_stopped_but_a_late_minute_of_audio_is_not():
