@@ -1,217 +1,262 @@
-"""`python -m training evaluate`: the shipped model through the real command line, beside toys.
+"""`python -m training evaluate`: models through the real command line, against the causal plan.
 
-Speech files are played, each followed by 5 s of silence, through `gesture live`
-at its defaults (`--via render` for the same frames faster than real time); the
-recording is measured. Beside it stand the causal planner on the same speech with
-the same gesture codes, whose figures the model is held against, and three toys,
-which must fail what the model passes.
+Speech that no model was trained on is played through `gesture render` (`--via
+live`: `gesture live`, in real time, to the same frames), for each lookahead and
+condition, and the recordings are measured beside the plan on the same speech
+with the same gesture codes. In the same table stand what must fail: a forearm
+driven by loudness, the mean pose, a looped clip, a network trained for 20 s.
+Then words, sounds that are no voice, and ten minutes.
 """
 
 import argparse
 import json
-import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
-import soxr
 
-import streamer
-from export.parity import draw
-from models.dice import Dice
 from streamer.errors import InputError, UsageError
 from streamer.skeleton import load_skeleton
-from streamer.windowing import DEFAULT_SEED, gesture_seed
+from streamer.windowing import DEFAULT_SEED
+from training import report
+from training.answers import measure_answers
 from training.clips import Library, load_library
-from training.listening import Heard, listen
+from training.endurance import Stirred, measure_endurance, measure_sounds
+from training.likeness import Likeness, learn
+from training.listening import Heard
 from training.measures import voiced_frames
-from training.plan_measures import PlanFigures, measure_plan
-from training.planner import STYLES
-from training.sequences import CLOCK, LOOKAHEADS, plan
-from training.speech import LEVEL_DB, LJ_HELD_APART
+from training.planner import FPS
+from training.played import (
+    CONDITIONS,
+    RATE,
+    UNSEEN,
+    Played,
+    compose,
+    conditioned,
+    hear,
+    loudness,
+    motion_of,
+    planned,
+    speech_sets,
+    voice_rms,
+)
+from training.relative import Speech, Sums, compare, sum_up
+from training.report import Further, Row
+from training.sequences import LOOKAHEADS
 from training.toys import looped_clip, loudness_forearm, mean_pose
 
-Array = npt.NDArray[np.float32]
-RATE = 16_000
-SILENCE_S = 5.0
-_LIVELY = [style.name for style in STYLES].index("lively")
+Float = npt.NDArray[np.float64]
+Part = Literal["measures", "words", "sounds", "endurance"]
+PARTS: tuple[Part, ...] = ("measures", "words", "sounds", "endurance")
 
-LIMITS = {
-    "ratio": (2.5, np.inf),
-    "dimensions": (5, np.inf),
-    "arm_correlation": (-1.0, 0.9),
-    "distinct_apexes_per_minute": (10, np.inf),
-}
-"""What the shipped motion must keep to, and each toy must break."""
+_SHIPPED = "shipped"
+_OTHER_SEEDS = (101, 102, 103, 104)
+
+
+class Bench:
+    """Speech with its plans: what every motion is held against."""
+
+    def __init__(self, audio: npt.NDArray[np.float32], library: Library, seed: int) -> None:
+        self.audio, self.library, self.seed = audio, library, seed
+        self.frames = int(len(audio) / RATE * FPS)
+        steps = self.frames + max(LOOKAHEADS)
+        self.heard: Heard = hear(audio, steps)
+        self.voiced = voiced_frames(audio, self.frames, FPS)
+        self.speech = Speech.of(self.voiced, self.heard.accent[: self.frames])
+        self._plan = planned(library, self.heard, steps, seed)
+        others = [planned(library, self.heard, steps, s)[2:][: self.frames] for s in _OTHER_SEEDS]
+        self.likeness: Likeness = learn([self.plan(2), *others], self.voiced)
+        self._other_plan = planned(library, self.heard, steps, seed + 1000)
+        self._sums: dict[int, Sums] = {}
+
+    def plan(self, lookahead: int) -> Float:
+        """Return the plan's poses [T, 45, 3] for a lookahead."""
+        return self._plan[lookahead:][: self.frames]
+
+    def other_plan(self, lookahead: int) -> Float:
+        """Return a plan with other dice: how far apart two right answers are."""
+        return self._other_plan[lookahead:][: self.frames]
+
+    def measure(
+        self,
+        motion: str,
+        poses: Float,
+        lookahead: int,
+        condition: str = CONDITIONS[0],
+        *,
+        must_fail: bool = False,
+    ) -> Row:
+        """Return the row of poses [T, 45, 3]; a recording may lack its last frame."""
+        if len(poses) < self.frames - 1:
+            raise InputError(f"{motion}: {len(poses)} frames, the speech has {self.frames}")
+        if lookahead not in self._sums:
+            self._sums[lookahead] = self._sum(self.plan(lookahead))
+        whole = poses[: self.frames]
+        if len(whole) < self.frames:
+            whole = np.concatenate([whole, whole[-1:]])
+        measures = compare(
+            self._sum(whole), self._sums[lookahead], self.speech.count, self.likeness
+        )
+        return Row(
+            motion=motion,
+            lookahead=lookahead,
+            condition=condition,
+            measures=measures,
+            must_fail=must_fail,
+        )
+
+    def _sum(self, poses: Float) -> Sums:
+        return sum_up(poses, self.speech, self.library.apexes, self.likeness)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One motion on one speech set; failed names the figures outside `LIMITS`."""
+class Wanted:
+    """What to evaluate. models: artifacts by name or folder. hasty: one trained for 20 s."""
 
-    speech: str
-    motion: str
-    figures: PlanFigures
-
-    @property
-    def failed(self) -> tuple[str, ...]:
-        """Names of the figures that are out of bounds."""
-        values = self.figures.to_json()
-        return tuple(n for n, (low, high) in LIMITS.items() if not low <= values[n] < high)
-
-
-def speech_sets(data: Path) -> dict[str, list[Path]]:
-    """Return the speech that is at hand, by name; all but demo and ljspeech is unseen."""
-    sets = {"demo": [Path(streamer.__file__).parent / "data" / "demo" / "speech.flac"]}
-    for name, pattern in (
-        ("ljspeech", "speech_ljspeech/wavs/*.wav"),
-        ("jfk", "speech_jfk/*.flac"),
-        ("librivox", "speech_librivox/*.wav"),
-        ("beat2", "beat2_sample/**/*.wav"),
-    ):
-        if paths := sorted(data.glob(pattern)):
-            sets[name] = paths
-    unseen = [path for path in sets.get("ljspeech", ()) if path.stem in LJ_HELD_APART]
-    return sets | ({"ljspeech-unseen": unseen} if unseen else {})
-
-
-def compose(paths: Sequence[Path]) -> Array:
-    """Return the files one after another at 16 kHz, half a second apart, then silence."""
-    parts: list[Array] = []
-    for path in paths:
-        audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
-        parts += [soxr.resample(audio.mean(1), rate, RATE), np.zeros(RATE // 2, np.float32)]
-    return np.concatenate([*parts, np.zeros(int(SILENCE_S * RATE), np.float32)])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Played:
-    """How a recording is made: the command, the artifact, lookahead in frames, seed."""
-
+    models: tuple[str, ...]
+    hasty: str | None
+    lookaheads: tuple[int, ...]
+    conditions: tuple[str, ...]
+    parts: tuple[Part, ...]
     via: str
-    model: str | None
-    lookahead: int
     seed: int
+    minutes: float
+    out: Path
 
 
-def record(audio: Path, out: Path, played: Played) -> None:
-    """Run `gesture` on an audio file and leave a `.npz` recording; raises `InputError`."""
-    command = [sys.executable, "-m", "streamer.cli", played.via]
-    if played.via == "live":
-        seconds = soundfile.info(audio).duration
-        command += ["--source", str(audio), "--record", str(out), "--no-server", "--asr", "none"]
-        command += ["--duration", f"{seconds:.3f}"]
-    else:
-        command += [str(audio), "-o", str(out)]
-    command += ["--lookahead", str(played.lookahead), "--seed", str(played.seed)]
-    command += ["--model", played.model] if played.model else []
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode or not out.is_file():
-        raise InputError(f"gesture {played.via} {audio.name}: {done.stderr.strip()[-300:]}")
-
-
-def evaluate(
-    name: str, paths: Sequence[Path], out: Path, library: Library | None, played: Played
-) -> list[Row]:
-    """Return the rows of one speech set: the model, the plan if clips are at hand, the toys."""
-    audio = compose(paths)
-    out.mkdir(parents=True, exist_ok=True)
-    wave, recording = out / f"{name}.wav", out / f"{name}.npz"
-    soundfile.write(wave, audio, RATE)
-    record(wave, recording, played)
-    loaded = np.load(recording)
-    directions, fps = loaded["directions"].astype(np.float64), float(loaded["fps"])
-    frames = len(directions)
-    voiced = voiced_frames(audio, frames, fps)
-    heard = _listen(audio, frames + played.lookahead)
-    skeleton = load_skeleton("upper_body")
-    motions = {"model": directions}
-    if library is not None:
-        motions["plan"] = _plan(library, heard, frames, played)
-    motions |= {
-        "toy: loudness forearm": loudness_forearm(
-            skeleton, directions[: int(fps)].mean(0), _loudness(audio, frames, fps), fps
+def rows_of(bench: Bench, wanted: Wanted) -> list[Row]:
+    """Return the table: models in every condition, the plan, and what must fail."""
+    rows: list[Row] = []
+    first: Float | None = None
+    for model in wanted.models:
+        for lookahead in wanted.lookaheads:
+            for condition in wanted.conditions:
+                poses = _recorded(bench, model, lookahead, condition, wanted)
+                rows.append(bench.measure(model, poses, lookahead, condition))
+                first = poses if first is None else first
+                _say(rows[-1])
+    assert first is not None
+    lookahead = wanted.lookaheads[0]
+    for name in ("plan", "plan, other dice"):
+        for ahead in wanted.lookaheads:
+            poses = bench.plan(ahead) if name == "plan" else bench.other_plan(ahead)
+            rows.append(bench.measure(name, poses, ahead))
+    skeleton, voiced = load_skeleton("upper_body"), bench.voiced.tolist()
+    toys = {
+        "loudness forearm": loudness_forearm(
+            skeleton, first[:FPS].mean(0), loudness(bench.audio, len(first), FPS), FPS
         ),
-        "toy: looped clip": looped_clip(directions, voiced.tolist(), fps),
-        "toy: mean pose": mean_pose(directions),
+        "mean pose": mean_pose(first),
+        "looped clip": looped_clip(first, voiced[: len(first)], FPS),
     }
-    table = library.apexes if library is not None else np.zeros((1, 2, 3))
-    accent = heard.accent[:frames]
-    return [
-        Row(speech=name, motion=motion, figures=measure_plan(poses, voiced, accent, table))
-        for motion, poses in motions.items()
-    ]
+    if wanted.hasty is not None:
+        toys["20 s network"] = _recorded(bench, wanted.hasty, lookahead, CONDITIONS[0], wanted)
+    for name, poses in toys.items():
+        rows.append(bench.measure(name, poses, lookahead, must_fail=True))
+        _say(rows[-1])
+    return rows
 
 
-def _listen(audio: Array, steps: int) -> Heard:
-    """Return what the planner hears: the speech at the level that it expects."""
-    blocks = audio[: len(audio) // 160 * 160].reshape(-1, 160)
-    power = (blocks**2).mean(1)
-    gain = 10 ** (LEVEL_DB / 20) / np.sqrt(power[power > power.max() * 10**-2.5].mean())
-    return listen((audio * gain).astype(np.float32), CLOCK, steps)
+def further_of(bench: Bench, model: str, wanted: Wanted) -> Further:
+    """Return what one model does with words, sounds and time."""
+    played = _played(model, 2, wanted)
+    out = wanted.out / _slug(model)
+    words = None
+    if "words" in wanted.parts:
+        words = measure_answers(bench.audio, bench.voiced, bench.heard, bench.library, played)
+    sounds: list[Stirred] = []
+    if "sounds" in wanted.parts:
+        sounds = measure_sounds(out, played, seconds=30, level=voice_rms(bench.audio))
+    endurance = None
+    if "endurance" in wanted.parts:
+        endurance = measure_endurance(bench.audio, out, played, minutes=wanted.minutes)
+    return Further(model=model, words=words, sounds=sounds, endurance=endurance)
 
 
-def _plan(library: Library, heard: Heard, frames: int, played: Played) -> npt.NDArray[np.float64]:
-    """Return the planner's poses [T, D, 3] for the codes that the session drew, without words."""
-    steps = frames + played.lookahead
-    dice = Dice(len(library.clips), shortest=15, longest=30)
-    codes = draw(dice, steps, gesture_seed(played.seed, 0)).numpy()
-    poses = plan(library, heard, codes, [None] * steps, _LIVELY)
-    return poses[played.lookahead :]
+def _recorded(bench: Bench, model: str, lookahead: int, condition: str, wanted: Wanted) -> Float:
+    played = _played(model, lookahead, wanted)
+    name = f"a{lookahead}-{condition.replace(' ', '-')}"
+    audio = conditioned(bench.audio, condition)
+    return motion_of(audio, wanted.out / _slug(model), name, played)
 
 
-def _loudness(audio: Array, frames: int, fps: float) -> Array:
-    """Return RMS per frame [T], scaled to 0..1."""
-    hop = RATE / fps
-    rms = [
-        float(np.sqrt(np.mean(audio[int(i * hop) : int((i + 1) * hop)] ** 2 + 1e-12)))
-        for i in range(frames)
-    ]
-    return np.array(rms, np.float32) / max(rms)
+def _played(model: str, lookahead: int, wanted: Wanted) -> Played:
+    named = None if model == _SHIPPED else model
+    return Played(via=wanted.via, model=named, lookahead=lookahead, seed=wanted.seed)
+
+
+def _slug(model: str) -> str:
+    return Path(model).name
+
+
+def _say(row: Row) -> None:
+    verdict = f"fails {', '.join(row.failed)}" if row.failed else "passes"
+    print(f"{row.motion}, A={row.lookahead}, {row.condition}: {verdict}", file=sys.stderr)
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `evaluate` to the training command line."""
-    parser = commands.add_parser("evaluate", help="measure a model's motion beside toys")
-    parser.add_argument("--model", help="artifact name or folder; default: the shipped one")
-    parser.add_argument("--via", choices=("live", "render"), default="live")
-    parser.add_argument("--lookahead", type=int, choices=LOOKAHEADS, default=2)
+    parser = commands.add_parser("evaluate", help="measure models against the causal plan")
+    parser.add_argument(
+        "--model", action="append", metavar="NAME|DIR", help="may be repeated; (the shipped one)"
+    )
+    parser.add_argument(
+        "--hasty", metavar="DIR", help="an artifact that must fail: `python -m training hasty`"
+    )
+    parser.add_argument("--via", choices=("render", "live"), default="render")
+    parser.add_argument("--lookahead", type=int, nargs="*", choices=LOOKAHEADS, default=(2, 0, 4))
+    parser.add_argument("--condition", nargs="*", choices=CONDITIONS, default=CONDITIONS)
+    parser.add_argument("--part", nargs="*", choices=PARTS, default=PARTS)
+    parser.add_argument("--minutes", type=float, default=10.0, help="of the long stream")
     parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help="of the gesture codes")
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
-    parser.add_argument("--speech", nargs="*", help="sets to use; default: all at hand")
-    parser.add_argument("--out", type=Path, required=True, help="folder for sound and recordings")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--speech", nargs="*", help=f"sets to play; ({' '.join(UNSEEN)})")
+    parser.add_argument("--out", type=Path, required=True, help="folder for tables and recordings")
+    parser.add_argument("--json", action="store_true", help="the JSON on standard output too")
     parser.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
-    sets = speech_sets(args.data)
-    wanted = args.speech or list(sets)
-    if unknown := sorted(set(wanted) - set(sets)):
-        raise UsageError(f"no speech set {', '.join(unknown)}; at hand are {', '.join(sets)}")
+    began = time.perf_counter()
     clips = args.data / "smartbody_gestures"
-    library = load_library(clips) if clips.is_dir() else None
-    played = Played(via=args.via, model=args.model, lookahead=args.lookahead, seed=args.seed)
-    rows: list[Row] = []
-    for name in wanted:
-        rows += evaluate(name, sets[name], args.out, library, played)
-    header = list(rows[0].figures.to_json())
-    print(
-        " ".join(f"{h:>14.14}" for h in ("speech", "motion", *header, "verdict")), file=sys.stderr
+    if not clips.is_dir():
+        raise UsageError(f"{clips}: is not there, and the plan needs its clips; see --data")
+    audio = compose(_paths(args.data, args.speech or UNSEEN))
+    wanted = Wanted(
+        models=tuple(args.model or [_SHIPPED]),
+        hasty=args.hasty,
+        lookaheads=tuple(args.lookahead),
+        conditions=tuple(args.condition),
+        parts=tuple(args.part),
+        via=args.via,
+        seed=args.seed,
+        minutes=args.minutes,
+        out=args.out,
     )
-    for row in rows:
-        values = [f"{v:>14.3f}" for v in row.figures.to_json().values()]
-        verdict = "fails " + ",".join(row.failed) if row.failed else "passes"
-        print(f"{row.speech:>14.14} {row.motion:>14.14}", *values, verdict, file=sys.stderr)
-    if args.json:
-        described = [
-            {"speech": r.speech, "motion": r.motion, "failed": r.failed} | r.figures.to_json()
-            for r in rows
-        ]
-        print(json.dumps({"limits": {k: v[0] for k, v in LIMITS.items()}, "rows": described}))
-    honest = all(bool(row.failed) == row.motion.startswith("toy") for row in rows)
-    return 0 if honest else 1
+    if not wanted.lookaheads or not wanted.conditions:
+        raise UsageError("evaluate: at least one lookahead and one condition")
+    bench = Bench(audio, load_library(clips), args.seed)
+    rows = rows_of(bench, wanted) if "measures" in wanted.parts else []
+    further = [further_of(bench, model, wanted) for model in wanted.models]
+    result = report.Result(
+        speech_s=len(audio) / RATE,
+        stretches=bench.speech.count,
+        seconds=time.perf_counter() - began,
+        rows=rows,
+        further=further,
+    )
+    report.write(result, args.out)
+    print(json.dumps(report.to_json(result)) if args.json else report.markdown(result))
+    return 0 if result.honest else 1
+
+
+def _paths(data: Path, names: Sequence[str]) -> list[Path]:
+    sets = speech_sets(data)
+    if unknown := sorted(set(names) - set(sets)):
+        raise UsageError(f"no speech set {', '.join(unknown)}; at hand are {', '.join(sets)}")
+    return [path for name in names for path in sets[name]]

@@ -13,6 +13,9 @@ from training.torso import depth
 Float = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 
+LAGS = range(-8, 11)
+"""Frames by which motion may follow the voice (negative: run ahead of it)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanFigures:
@@ -54,7 +57,7 @@ def measure_plan(poses: Float, voiced: Bool, accent: Bool, table: Float) -> Plan
         effective_clips=effective_clips(points[frames][:, pose.WRISTS], table),
         greatest_step=float(speeds.max()) / FPS,
         inside=float((depth(poses).max(1) > 1e-3).mean()),
-        longest_still_s=_longest(steady(talk, FPS) & (speeds.max(1) < 0.05)) / FPS,
+        longest_still_s=longest(steady(talk, FPS) & (speeds.max(1) < 0.05)) / FPS,
     )
 
 
@@ -84,7 +87,7 @@ def accent_correlation(accent: Bool, speed: Float, talk: Bool) -> tuple[int, flo
     """
     best, where = -1.0, 0
     blurred = np.convolve(accent, [0.5, 1.0, 0.5], "same")
-    for lag in range(-8, 11):
+    for lag in LAGS:
         earlier = slice(max(-lag, 0), len(accent) - max(lag, 0))
         inside = talk[earlier]
         heard = blurred[earlier][inside]
@@ -96,9 +99,10 @@ def accent_correlation(accent: Bool, speed: Float, talk: Bool) -> tuple[int, flo
     return where, best
 
 
-def _longest(flags: Bool) -> int:
-    longest = run = 0
+def longest(flags: Bool) -> int:
+    """Return the length of the longest run of set flags."""
+    most = run = 0
     for flag in flags:
         run = run + 1 if flag else 0
-        longest = max(longest, run)
-    return longest
+        most = max(most, run)
+    return most

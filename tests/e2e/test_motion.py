@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from streamer.windowing import DEFAULT_SEED
-from training.evaluate import Played, Row, evaluate, speech_sets
+from training.played import Played, speech_sets
+from training.sanity import Row, check_motion
 
 
 def check(rows: list[Row]) -> None:
@@ -27,17 +28,17 @@ def played(via: str, lookahead: int = 2) -> Played:
 @pytest.mark.parametrize("lookahead", [0, 2])
 def test_on_the_demo(tmp_path: Path, lookahead: int):
     sets = speech_sets(tmp_path)
-    check(evaluate("demo", sets["demo"], tmp_path, None, played("render", lookahead)))
+    check(check_motion("demo", sets["demo"], tmp_path, None, played("render", lookahead)))
 
 
 @pytest.mark.parametrize("name", ["ljspeech", "ljspeech-unseen", "librivox", "beat2"])
 def test_on_real_speech(tmp_path: Path, shared: Path, name: str):
     paths = speech_sets(shared / "data")[name]
-    check(evaluate(name, paths, tmp_path, None, played("render")))
+    check(check_motion(name, paths, tmp_path, None, played("render")))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["demo", "ljspeech"])
 def test_through_live_in_real_time(tmp_path: Path, shared: Path, name: str):
     paths = speech_sets(shared / "data")[name]
-    check(evaluate(name, paths, tmp_path, None, played("live")))
+    check(check_motion(name, paths, tmp_path, None, played("live")))
