@@ -22,14 +22,14 @@ def swinging(seconds: float = SECONDS, *, fps: float = 30.0, seed: int = 0) -> n
     rate, phase = rng.uniform(0.5, 1.2, 2), rng.uniform(0, 6, 2)
     for i, (side, sign) in enumerate((("left", 1), ("right", -1))):
         swing = np.sin(2 * np.pi * rate[i] * at + phase[i])
-        hang = Rotation.from_euler("z", np.full(len(at), -65 * sign), degrees=True)
-        lift = Rotation.from_euler("x", -25 - 20 * swing, degrees=True)
-        bend = Rotation.from_euler("y", -(60 + 25 * swing) * sign, degrees=True)
-        curl = Rotation.from_euler("z", -(10 + 8 * swing) * sign, degrees=True)
+        hang = _about("z", np.full(len(at), -65 * sign))
+        lift = _about("x", -25 - 20 * swing)
+        bend = _about("y", -(60 + 25 * swing) * sign)
+        curl = _about("z", -(10 + 8 * swing) * sign)
         out[:, BONE_INDEX[f"{side}UpperArm"]] = (lift * hang).as_quat()
         out[:, BONE_INDEX[f"{side}LowerArm"]] = bend.as_quat()
         out[:, BONE_INDEX[f"{side}IndexProximal"]] = curl.as_quat()
-    lean = Rotation.from_euler("x", 4 + 2 * np.sin(at), degrees=True)
+    lean = _about("x", 4 + 2 * np.sin(at))
     out[:, BONE_INDEX["spine"]] = lean.as_quat()
     return out
 
@@ -59,3 +59,7 @@ def write_recording(
 
 def _starts(seconds: float) -> list[float]:
     return [0.2 + 0.5 * i for i in range(int((seconds - 0.6) * 2))]
+
+
+def _about(axis: str, degrees: np.ndarray) -> Rotation:
+    return Rotation.from_rotvec(np.radians(degrees)[:, None] * np.eye(3)["xyz".index(axis)])

@@ -28,6 +28,7 @@ REQUIRED: Final = (
     "head",
     *(f"{s}{b}" for s in ("left", "right") for b in ("UpperArm", "LowerArm", "Hand")),
 )
+_SIDES: Final = ("left", "right")
 _FINGERS: Final = ("Thumb", "Index", "Middle", "Ring", "Little")
 _LEAST = 1e-6
 
@@ -40,11 +41,10 @@ def find_bones(bvh: Bvh, names: Mapping[str, str] | None = None) -> dict[str, in
     """
     index = {joint: i for i, joint in enumerate(bvh.joints)}
     found: dict[str, int] = {}
-    for style in _styles():
-        plain = {_plain(joint): i for joint, i in reversed(index.items())}
-        matched = {bone: plain[name] for bone, name in style.items() if name in plain}
-        if len(matched) > len(found):
-            found = matched
+    plain = {_plain(joint): i for joint, i in reversed(index.items())}
+    for styles in (_trunks(), _arms(), _hands()):
+        matched = [{b: plain[n] for b, n in style.items() if n in plain} for style in styles]
+        found |= max(matched, key=len)
     for bone, joint in (names or {}).items():
         if bone not in BONES:
             raise InputError(
@@ -132,9 +132,11 @@ def _lean(
     else:
         way = bvh.ends.get(bones[bone], np.zeros(3))
         want = REST_OFFSETS[BONE_INDEX[bone]]
+    # as its parent rests, then the shortest way on: keeps the roll along the limb
+    parent = above.get(BONES[PARENTS[BONE_INDEX[bone]]], Rotation.identity())
     if np.linalg.norm(way) < _LEAST:
-        return above.get(BONES[PARENTS[BONE_INDEX[bone]]], Rotation.identity())
-    return _between(want.astype(float), axes.inv().apply(way))
+        return parent
+    return _between(parent.apply(want.astype(float)), axes.inv().apply(way)) * parent
 
 
 def _child(bone: str) -> str | None:
@@ -179,33 +181,45 @@ def _with_spine(bvh: Bvh, found: dict[str, int]) -> dict[str, int]:
     return out
 
 
-def _styles() -> list[dict[str, str]]:
+def _trunks() -> list[dict[str, str]]:
     """Return humanoid bone to plain joint name, for each manner of naming."""
-    motion_builder = {bone: _plain(bvh_name(bone)) for bone in BONES}
-    vrm = {bone: _plain(bone) for bone in BONES}
-    poser, beat = dict(vrm), dict(motion_builder)
-    for side in ("left", "right"):
-        short = side[0]
-        for bone, name in (
-            ("Shoulder", "collar"),
-            ("UpperArm", "shoulder"),
-            ("LowerArm", "elbow"),
-            ("Hand", "wrist"),
-        ):
-            poser[f"{side}{bone}"] = f"{side}{name}"
-        for bone, name in (
-            ("Shoulder", "shoulder"),
-            ("UpperArm", "arm"),
-            ("LowerArm", "arm1"),
-            ("Hand", "hand"),
-        ):
-            beat[f"{side}{bone}"] = f"{short}{name}"
-        for finger, letter in zip(_FINGERS, "timrp", strict=True):
-            phalanges = [b for b in BONES if b.startswith(f"{side}{finger}")]
-            for number, bone in enumerate(phalanges, 1):
-                poser[bone] = f"{side}{'pinky' if finger == 'Little' else finger.lower()}{number}"
-                beat[bone] = f"{short}hand{letter}{number}"
-    return [motion_builder, vrm, poser, beat]
+    return [
+        {"hips": hips, "neck": neck, "head": "head"}
+        for hips in ("hips", "hip", "pelvis", "root")
+        for neck in ("neck", "neck1", "lowerneck")
+    ]
+
+
+def _arms() -> list[dict[str, str]]:
+    bones = ("Shoulder", "UpperArm", "LowerArm", "Hand")
+    manners = (
+        ("{side}shoulder", "{side}arm", "{side}forearm", "{side}hand"),  # MotionBuilder, Mixamo
+        ("{side}shoulder", "{side}upperarm", "{side}lowerarm", "{side}hand"),  # VRM, Unity
+        ("{side}collar", "{side}shoulder", "{side}elbow", "{side}wrist"),  # Poser, SMPL
+        ("{short}shoulder", "{short}arm", "{short}arm1", "{short}hand"),  # BEAT
+    )
+    return [
+        {
+            f"{side}{bone}": name.format(side=side, short=side[0])
+            for side in _SIDES
+            for bone, name in zip(bones, manner, strict=True)
+        }
+        for manner in manners
+    ]
+
+
+def _hands() -> list[dict[str, str]]:
+    fingers = [(s, f, b) for s in _SIDES for f in _FINGERS for b in BONES if b.startswith(s + f)]
+    motion_builder = {bone: _plain(bvh_name(bone)) for _, _, bone in fingers}
+    vrm = {bone: _plain(bone) for _, _, bone in fingers}
+    smpl: dict[str, str] = {}
+    beat: dict[str, str] = {}
+    for side, finger, bone in fingers:
+        number = motion_builder[bone][-1]
+        smpl[bone] = f"{side}{'pinky' if finger == 'Little' else finger.lower()}{number}"
+        letter = "p" if finger == "Little" else finger[0].lower()
+        beat[bone] = f"{side[0]}hand{letter}{number}"
+    return [motion_builder, vrm, smpl, beat]
 
 
 def _plain(joint: str) -> str:
