@@ -53,12 +53,14 @@ class ServerOptions:
 class VmcOptions:
     """How VMC is spoken, and what is heard of it.
 
-    role: `performer` or `assistant`. listen: the port for an upstream tracker,
-    None for none; sender: the one other machine that may send to it; mix: a TOML
-    file of weights by bone; delay_ms: how long the upstream is held back.
+    role: `performer` or `assistant`. bundle: how messages share datagrams. listen:
+    the port for an upstream tracker, None for none; sender: the one other machine that
+    may send to it; mix: a TOML file of weights by bone; delay_ms: how long the
+    upstream is held back.
     """
 
     role: Literal["performer", "assistant"] = "performer"
+    bundle: Literal["mtu", "full", "none"] = "mtu"
     listen: int | None = None
     sender: str | None = None
     mix: Path | None = None
@@ -92,6 +94,8 @@ class LiveConfig:
     output_fps: float = 60.0
     vmc_options: VmcOptions = field(default_factory=VmcOptions)
     vrchat: VrchatOptions | None = None
+    rokoko: tuple[str, int] | None = None
+    livelink_face: tuple[str, int] | None = None
     osc_in: int | None = None
     record: tuple[Path, ...] = ()
     bone_map: Path | None = None
@@ -126,6 +130,8 @@ class ReplayConfig:
     record: tuple[Path, ...] = ()
     vmc_options: VmcOptions = field(default_factory=VmcOptions)
     vrchat: VrchatOptions | None = None
+    rokoko: tuple[str, int] | None = None
+    livelink_face: tuple[str, int] | None = None
     osc_in: int | None = None
     bone_map: Path | None = None
     server: ServerOptions | None = field(default_factory=ServerOptions)

@@ -20,7 +20,13 @@ from streamer.config import LiveConfig
 from streamer.face import Face, with_face
 from streamer.interrupt import interruptible
 from streamer.metrics import open_metrics
-from streamer.outlets import listen_for_settings, makes_face, start_server, vmc_sink, vrchat_sink
+from streamer.outlets import (
+    listen_for_settings,
+    makes_face,
+    open_outlets,
+    retarget,
+    start_server,
+)
 from streamer.playing import Loaded, load_engine, pump, report, session_options
 from streamer.profiles import ProfileStore, default_folder
 from streamer.progress import StatusLine
@@ -71,22 +77,10 @@ async def live(config: LiveConfig, *, began: float, status: TextIO | None = None
         listening = Listening(words, session, policy=config.words, tell=later.tell, clock=_clock)
         stack.push_async_callback(listening.aclose)
         listening.start()
-        sinks = [*recordings]
-        if config.vmc is not None:
-            sinks.append(
-                await vmc_sink(
-                    stack,
-                    config.vmc,
-                    config.vmc_options,
-                    output_fps=config.output_fps,
-                    avatar=rig,
-                    face=config.mouth == "on",
-                    fps=float(session.spec.fps),
-                    clock=_clock,
-                )
-            )
-        if config.vrchat is not None:
-            sinks.append(await vrchat_sink(config.vrchat, face=config.mouth == "on", clock=_clock))
+        senders = await open_outlets(
+            stack, config, rig=rig, fps=float(session.spec.fps), clock=_clock
+        )
+        sinks = [*recordings, *senders]
         url, viewers = None, None
         if config.server is not None:
             url, viewers = await start_server(
@@ -97,6 +91,7 @@ async def live(config: LiveConfig, *, began: float, status: TextIO | None = None
                 word=listening.word,
                 interrupt=listening.interrupt,
                 steering=steering,
+                shown=lambda worn: None if config.bone_map else retarget(senders, worn),
                 metrics=metrics,
                 clock=_clock,
                 choose=choices.choose,

@@ -61,6 +61,8 @@ def live_config(told: argparse.Namespace) -> LiveConfig:
         output_fps=told.output_fps,
         vmc_options=_vmc_options(told),
         vrchat=_vrchat_options(told),
+        rokoko=_target("--rokoko", told.rokoko, 14_043),
+        livelink_face=_target("--livelink-face", told.livelink_face, 11_111),
         osc_in=told.osc_in,
         record=tuple(told.record),
         bone_map=_bone_map(told),
@@ -112,6 +114,8 @@ def replay_config(told: argparse.Namespace) -> ReplayConfig:
         record=tuple(told.record),
         vmc_options=_vmc_options(told),
         vrchat=_vrchat_options(told),
+        rokoko=_target("--rokoko", told.rokoko, 14_043),
+        livelink_face=_target("--livelink-face", told.livelink_face, 11_111),
         osc_in=told.osc_in,
         bone_map=_bone_map(told),
         server=None if told.no_server else _server(told),
@@ -122,8 +126,11 @@ def replay_config(told: argparse.Namespace) -> ReplayConfig:
 
 def _vmc_options(told: argparse.Namespace) -> VmcOptions:
     heard = (told.vmc_from, told.vmc_mix)
-    if told.vmc is None and (told.vmc_in is not None or told.vmc_role == "assistant"):
-        raise UsageError("--vmc-in and --vmc-role need a program to send to: --vmc HOST:PORT")
+    unmet = told.vmc_role == "assistant" or told.vmc_bundle != "auto"
+    if told.vmc is None and (told.vmc_in is not None or unmet):
+        raise UsageError(
+            "--vmc-in, --vmc-role and --vmc-bundle need a program to send to: --vmc HOST:PORT"
+        )
     if told.vmc_in is None and (any(v is not None for v in heard) or told.vmc_delay):
         raise UsageError("--vmc-from, --vmc-mix and --vmc-delay need --vmc-in PORT")
     if told.vmc_in is not None and told.vmc_in == 0:
@@ -137,6 +144,7 @@ def _vmc_options(told: argparse.Namespace) -> VmcOptions:
             ) from error
     return VmcOptions(
         role=told.vmc_role,
+        bundle="mtu" if told.vmc_bundle == "auto" else told.vmc_bundle,
         listen=told.vmc_in,
         sender=told.vmc_from,
         mix=told.vmc_mix,
@@ -166,6 +174,14 @@ def _vmc_target(text: str | None) -> tuple[str, int] | None:
     from streamer.sinks.vmc import parse_target
 
     return parse_target(text)
+
+
+def _target(option: str, text: str | None, usual: int) -> tuple[str, int] | None:
+    if text is None:
+        return None
+    from streamer.sinks.vmc import parse_target
+
+    return parse_target(text, option=option, usual=usual)
 
 
 def serve_config(told: argparse.Namespace) -> ServeConfig:
@@ -290,6 +306,12 @@ def _add_outlets(parser: argparse.ArgumentParser) -> None:
         help="assistant: arms and hands only, for a program that has the rest",
     )
     parser.add_argument(
+        "--vmc-bundle",
+        choices=("auto", "mtu", "full", "none"),
+        default="auto",
+        help="messages a datagram: auto and mtu below 1200 bytes, full a frame, none one",
+    )
+    parser.add_argument(
         "--vmc-in", type=parse_port, metavar="PORT", help="mix in a tracker that sends VMC here"
     )
     parser.add_argument("--vmc-from", metavar="IP", help="the tracker runs on this other machine")
@@ -314,6 +336,14 @@ def _add_outlets(parser: argparse.ArgumentParser) -> None:
         type=parse_positive,
         metavar="HEIGHT",
         help="experimental: body trackers for your height in metres",
+    )
+    parser.add_argument(
+        "--rokoko", metavar="HOST:PORT", help="send to Rokoko's plugins, usually 127.0.0.1:14043"
+    )
+    parser.add_argument(
+        "--livelink-face",
+        metavar="HOST:PORT",
+        help="send head and face to Unreal, usually 127.0.0.1:11111",
     )
     parser.add_argument(
         "--osc-in", type=parse_port, metavar="PORT", help="take settings by OSC on this port"

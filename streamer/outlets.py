@@ -1,14 +1,22 @@
-"""Where a stream goes, for `live` and `replay` alike: the page, VMC, settings from outside."""
+"""Where a stream goes, for `live` and `replay` alike: the page, other programs; and settings."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from streamer.avatar import Avatar, read_avatar
 from streamer.clock import Clock
-from streamer.config import Mouth, ServerOptions, VmcOptions, VrchatOptions, read_toml
+from streamer.config import (
+    LiveConfig,
+    Mouth,
+    ReplayConfig,
+    ServerOptions,
+    VmcOptions,
+    VrchatOptions,
+    read_toml,
+)
 from streamer.metrics import Metrics
 from streamer.sinks.base import Sink
 from streamer.steering import Steering
@@ -27,46 +35,75 @@ def makes_face(mouth: Mouth, vmc: VmcOptions) -> bool:
     return mouth == "on" or (mouth == "auto" and vmc.listen is None)
 
 
-async def vmc_sink(
+async def open_outlets(
+    stack: AsyncExitStack,
+    config: LiveConfig | ReplayConfig,
+    *,
+    rig: Avatar | None,
+    fps: float,
+    clock: Clock,
+) -> list[Sink]:
+    """Return the senders that were asked for.
+
+    rig: whose bones are meant, None for a model that is not known. fps: of frames.
+    """
+    sinks = list[Sink]()
+    timing: _Timing = {"output_fps": config.output_fps, "frame_s": 1 / fps, "clock": clock}
+    face = config.mouth == "on"
+    if config.vmc is not None:
+        sinks.append(await _vmc_sink(stack, config.vmc, config.vmc_options, rig, face, timing))
+    if config.vrchat is not None:
+        sinks.append(await _vrchat_sink(config.vrchat, face=face, clock=clock))
+    if config.rokoko is not None:
+        from streamer.sinks.rokoko import RokokoSink
+
+        sinks.append(RokokoSink(*config.rokoko, face=face, **timing))
+    if config.livelink_face is not None:
+        from streamer.sinks.livelink_face import LiveLinkFaceSink
+
+        sinks.append(LiveLinkFaceSink(*config.livelink_face, **timing))
+    return sinks
+
+
+class _Timing(TypedDict):
+    output_fps: float
+    frame_s: float
+    clock: Clock
+
+
+async def _vmc_sink(
     stack: AsyncExitStack,
     target: tuple[str, int],
     options: VmcOptions,
-    *,
-    output_fps: float,
-    avatar: Avatar | None,
+    rig: Avatar | None,
     face: bool,
-    fps: float,
-    clock: Clock,
+    timing: _Timing,
 ) -> Sink:
-    """Return the VMC sender, listening to a tracker if it shall.
-
-    face: send our mouth and lids. fps: of its frames.
-    """
+    """Return the VMC sender, listening to a tracker if it shall."""
     from streamer.sinks.vmc import VmcSink
     from streamer.vmc_input import DEFAULT_WEIGHTS, VmcInput, parse_weights
 
     weights = DEFAULT_WEIGHTS if options.mix is None else parse_weights(read_toml(options.mix))
     upstream = None
     if options.listen is not None:
-        upstream = VmcInput(clock=clock, sender=options.sender, delay_s=options.delay_ms / 1000)
+        upstream = VmcInput(
+            clock=timing["clock"], sender=options.sender, delay_s=options.delay_ms / 1000
+        )
         await upstream.listen(options.listen)
         stack.push_async_callback(upstream.aclose)
-    host, port = target
     return VmcSink(
-        host,
-        port,
-        output_fps=output_fps,
-        avatar=avatar,
+        *target,
+        avatar=rig,
         role=options.role,
+        bundle=options.bundle,
         upstream=upstream,
         weights=weights,
         face=face,
-        frame_s=1 / fps,
-        clock=clock,
+        **timing,
     )
 
 
-async def vrchat_sink(options: VrchatOptions, *, face: bool, clock: Clock) -> Sink:
+async def _vrchat_sink(options: VrchatOptions, *, face: bool, clock: Clock) -> Sink:
     """Return the sender to VRChat, which is looked for if it shall be."""
     from streamer.sinks.vrchat import VrchatSink
     from streamer.vrchat_discovery import find_vrchat
@@ -88,16 +125,22 @@ async def start_server(
     word: Callable[[WordEvent], None],
     interrupt: Callable[[], None],
     steering: Steering,
+    shown: Callable[[Avatar | None], None],
     metrics: Metrics,
     clock: Clock,
     choose: Choosing | None = None,
 ) -> tuple[str, "WebSocketSink"]:
-    """Start the server; return the page's address and the viewers' sink."""
+    """Start the server; return the page's address and the viewers' sink.
+
+    shown: told of the avatar that a page has put on, None for the mannequin.
+    """
     from streamer.server import Server, ServerConfig
     from streamer.serving.watch import LocalInputs
 
     def show(path: Path | None) -> Mapping[str, Any]:
-        return steering.set_avatar(None if path is None else read_avatar(path))
+        worn = None if path is None else read_avatar(path)
+        shown(worn)
+        return steering.set_avatar(worn)
 
     server = Server(
         ServerConfig(
@@ -126,6 +169,15 @@ async def start_server(
     elif (remembered := server.custom_avatar) is not None:
         show(remembered)
     return url, server.sink
+
+
+def retarget(sinks: Sequence[Sink], avatar: Avatar | None) -> None:
+    """Let senders that know bones go on for another avatar."""
+    from streamer.sinks.vmc import VmcSink
+
+    for sink in sinks:
+        if isinstance(sink, VmcSink):
+            sink.set_avatar(avatar)
 
 
 async def listen_for_settings(

@@ -15,7 +15,13 @@ from streamer.config import ReplayConfig
 from streamer.errors import UsageError
 from streamer.interrupt import interruptible
 from streamer.metrics import open_metrics
-from streamer.outlets import listen_for_settings, makes_face, start_server, vmc_sink, vrchat_sink
+from streamer.outlets import (
+    listen_for_settings,
+    makes_face,
+    open_outlets,
+    retarget,
+    start_server,
+)
 from streamer.profiles import ProfileStore, default_folder
 from streamer.progress import StatusLine
 from streamer.recordings.reading import Recording, read_recording
@@ -46,21 +52,8 @@ async def replay(config: ReplayConfig, *, status: TextIO | None = None) -> dict[
         rig = avatar if config.bone_map is None else read_bone_map(config.bone_map)
         steering = Steering(profiles=ProfileStore(default_folder()), avatar=avatar)
         sinks = [open_recording(path, lambda: hello, avatar=rig) for path in config.record]
-        if config.vmc is not None:
-            sinks.append(
-                await vmc_sink(
-                    stack,
-                    config.vmc,
-                    config.vmc_options,
-                    output_fps=config.output_fps,
-                    avatar=rig,
-                    face=config.mouth == "on",
-                    fps=hello.fps,
-                    clock=_clock,
-                )
-            )
-        if config.vrchat is not None:
-            sinks.append(await vrchat_sink(config.vrchat, face=config.mouth == "on", clock=_clock))
+        senders = await open_outlets(stack, config, rig=rig, fps=hello.fps, clock=_clock)
+        sinks += senders
         url, viewers = None, None
         if config.server is not None:
             url, viewers = await start_server(
@@ -71,6 +64,7 @@ async def replay(config: ReplayConfig, *, status: TextIO | None = None) -> dict[
                 word=_no_word,
                 interrupt=_no_interrupt,
                 steering=steering,
+                shown=lambda worn: None if config.bone_map else retarget(senders, worn),
                 metrics=open_metrics(),
                 clock=_clock,
             )

@@ -15,6 +15,8 @@ import pytest
 from streamer.humanoid import BONES
 from streamer.sinks.base import Sink
 from streamer.sinks.file import open_recording
+from streamer.sinks.livelink_face import LiveLinkFaceSink
+from streamer.sinks.rokoko import RokokoSink
 from streamer.sinks.vmc import VmcSink
 from streamer.sinks.vrchat import VrchatSink
 from streamer.types import Event, SkeletonFrame
@@ -44,9 +46,25 @@ def take_to(suffix: str) -> Callable[[Path], Sink]:
     return lambda folder: open_recording(folder / f"a{suffix}", take_hello)
 
 
+def rokoko_to_nobody(folder: Path) -> Sink:
+    return RokokoSink("127.0.0.1", free_port(), face=True)
+
+
+def livelink_to_nobody(folder: Path) -> Sink:
+    return LiveLinkFaceSink("127.0.0.1", free_port())
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        udp.bind(("127.0.0.1", 0))
+        return int(udp.getsockname()[1])
+
+
 SINKS: dict[str, Callable[[Path], Sink]] = {
     "vmc, nobody listening": vmc_to_nobody,
     "vrchat, nobody listening": vrchat_to_nobody,
+    "rokoko, nobody listening": rokoko_to_nobody,
+    "livelink face, nobody listening": livelink_to_nobody,
     "bvh": take_to(".bvh"),
     "vrma": take_to(".vrma"),
     "npz": take_to(".npz"),
