@@ -88,7 +88,7 @@ def build(
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         made = Path(scratch)
-        example = _example(spec)
+        example = example_inputs(spec)
         module = step_module(checkpoint.network, spec)
         names = ["model.onnx", "MODEL_CARD.md", "LICENSE"]
         export_step(module, example, made / "model.onnx")
@@ -115,7 +115,7 @@ def build(
     return parity
 
 
-def _example(spec: ModelSpec) -> list[Tensor]:
+def example_inputs(spec: ModelSpec) -> list[Tensor]:
     """Return two slots of example tensors in graph order."""
     kinds = {"float32": torch.float32, "int32": torch.int32}
     masks = [torch.tensor([True, False]), torch.tensor([True, True])]
