@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from export.window import build_window
+from export.window_sources import ha2g_source
 from models.ha2g import HA2G
 from streamer.errors import UsageError
 from training.loop.runs import RUN, load_run
@@ -24,10 +25,11 @@ These are not the published weights, and no figure of a paper is claimed for the
 """
 
 
-def export_run(folder: Path, out: Path, *, steps: int = 45) -> str:
+def export_run(folder: Path, out: Path, *, frames: int | None = None) -> str:
     """Write the artifact of a run; returns one line about it.
 
-    steps: how many windows are compared. Raises `UsageError` for systems that
+    frames: pose frames a step, None for what this machine needs to run it
+    live. Raises `UsageError` for systems that
     cannot be streamed, `ArtifactError` where the run has no weights or the
     graph differs from the network.
     """
@@ -51,10 +53,10 @@ def export_run(folder: Path, out: Path, *, steps: int = 45) -> str:
         seconds=run.recipe.data.frames / 15,
         licence=data["licence"],
     )
-    parity = build_window(
+    source = ha2g_source(
         network,
-        out,
         name=name,
+        preset=run.recipe.variation or "trained",
         styles=styles,
         default_style=styles[min(1, len(styles) - 1)],  # row 0 is nobody and learnt nothing
         words=run.facts.vocabulary,
@@ -62,11 +64,12 @@ def export_run(folder: Path, out: Path, *, steps: int = 45) -> str:
         files={},
         licence=str(data["licence"]),
         provenance={"recipe": run.recipe.to_json(), "data": data, "step": run.step},
-        steps=steps,
     )
+    parity = build_window(source, out, frames=frames)
     return (
         f"{run.recipe.name}, {run.which} weights of step {run.step}: {out}; equals the offline "
-        f"network within {parity.step_to_offline:.2g}; a step takes {parity.step_p50_ms} ms here"
+        f"network within {parity.step_to_offline:.2g}; a step of {parity.frames_per_step} frames "
+        f"takes {parity.step_p50_ms} ms here"
     )
 
 
@@ -83,9 +86,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = commands.add_parser("export", help="a run of ha2g to an artifact for gesture")
     parser.add_argument("run_folder", type=Path, metavar="RUN")
     parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--frames", type=int, help="a step; default: what this machine needs")
     parser.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
-    print(export_run(args.run_folder, args.out))
+    print(export_run(args.run_folder, args.out, frames=args.frames))
     return 0
