@@ -21,7 +21,6 @@ import numpy.typing as npt
 import torch
 from safetensors.torch import load_file
 from scipy import sparse
-from scipy.sparse.linalg import cg
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -41,6 +40,7 @@ _TEACHER = LanguageShape(
 """MiniLM, one position a piece; it looks back about as many words as the student's frames hold."""
 Float32 = npt.NDArray[np.float32]
 _SLOTS = 12
+_MOST_ROUNDS = 100
 _FRAMES = 160
 
 
@@ -302,15 +302,35 @@ def _hashed_table(words: Sequence[str], wanted: Float32, buckets: int) -> tuple[
     # what all words have in common is spread evenly over a word's n-grams
     mean = wanted.mean(0)
     share = mean / np.diff(design.indptr).mean()
-    rest = design.T @ (wanted - design @ np.tile(share, (buckets, 1)))
-    normal = (design.T @ design + 0.05 * sparse.identity(buckets, np.float32)).tocsr()
-    table = np.zeros((buckets, wanted.shape[1]), np.float32)
-    for column in track(range(wanted.shape[1]), wanted.shape[1], "words"):
-        table[:, column], _ = cg(normal, rest[:, column], rtol=1e-3, maxiter=200)
+    rest = wanted - design @ np.tile(share, (buckets, 1))
+    table = _ridge(design, rest.astype(np.float32), 0.05)
     table += share
     table[0] = 0
     missed = np.square(design @ table - wanted).sum() / np.square(wanted - mean).sum()
     return torch.tensor(table), 1 - float(missed)
+
+
+def _ridge(design: sparse.csr_matrix, wanted: Float32, penalty: float) -> Float32:
+    """Return x [columns, E] that minimises |design x - wanted|^2 + penalty |x|^2.
+
+    Conjugate gradients, all E right-hand sides at once; `scipy.sparse.linalg.cg`
+    takes one, and hundreds of them take minutes.
+    """
+    turned = design.T.tocsr()
+    left = turned @ wanted
+    x, along = np.zeros_like(left), left.copy()
+    size = np.square(left).sum(0)
+    enough = 1e-6 * size.sum()
+    for _ in track(range(_MOST_ROUNDS), _MOST_ROUNDS, "words"):
+        moved = turned @ (design @ along) + penalty * along
+        step = size / np.maximum((along * moved).sum(0), 1e-30)
+        x += step * along
+        left -= step * moved
+        before, size = size, np.square(left).sum(0)
+        along = left + along * (size / np.maximum(before, 1e-30))
+        if size.sum() < enough:
+            break
+    return x
 
 
 def _grammar_words() -> list[str]:
