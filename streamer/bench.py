@@ -55,7 +55,7 @@ def bench(config: BenchConfig) -> dict[str, Any]:
         try:
             for slots in config.slots:
                 line.show(f"{backend.name}, {slots} slots")
-                rows.append(_row(backend, slots, config.seconds))
+                rows.append(measured_row(backend, slots, config.seconds))
         finally:
             backend.close()
     line.clear()
@@ -96,7 +96,8 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _row(backend: StepBackend[Any], slots: int, seconds: float) -> dict[str, Any]:
+def measured_row(backend: StepBackend[Any], slots: int, seconds: float) -> dict[str, Any]:
+    """Measure steps of `slots` sessions; return one of the rows of `bench`."""
     spec = backend.spec
     times = step_times(backend, slots=slots, steps=_FEWEST_STEPS, seconds=seconds)
     p50, p95, p99 = (float(p) * 1e3 for p in np.percentile(times, (50, 95, 99)))

@@ -363,3 +363,14 @@ def chunks(
         at += len(piece)
         if at >= len(samples):
             return
+
+
+class Steps:
+    """A clock by which every step takes so long."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._now = seconds, 0.0
+
+    def __call__(self) -> float:
+        self._now += self._seconds
+        return self._now

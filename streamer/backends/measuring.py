@@ -13,6 +13,8 @@ from streamer.types import AudioChunk, StepInputs, Window
 from streamer.windowing import Windower, style_mixture
 
 WARM_UP_STEPS = 10
+_MOST_ROWS = 16_384
+"""Windows kept in memory: all 4 s for hundreds of slots, fewer for a GPU's thousands."""
 
 
 def step_times(
@@ -42,7 +44,8 @@ def step_times(
 def stepper(backend: StepBackend[Any], *, slots: int) -> Callable[[], None]:
     """Return what runs the next step of `slots` sessions that all have a voice."""
     windows = voice_windows(backend.spec)
-    batches = [_batch(windows, step, slots) for step in range(len(windows))]
+    kinds = min(len(windows), max(2, _MOST_ROWS // slots))
+    batches = [_batch(windows, step, slots) for step in range(kinds)]
     state = backend.initial_state(slots)
     ready = np.ones(slots, np.bool_)
     step = 0

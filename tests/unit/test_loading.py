@@ -7,7 +7,7 @@ import pytest
 from streamer.backends.loading import built_in_models, choose_backend, find_artifact, open_backend
 from streamer.backends.precision import Precision
 from streamer.errors import BackendError, UsageError
-from tests.fakes import NumpyBackend, tiny_artifact
+from tests.fakes import NumpyBackend, Steps, tiny_artifact
 
 
 def test_a_folder_and_a_built_in_name_are_found(tmp_path: Path) -> None:
@@ -22,17 +22,6 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
         find_artifact(str(tmp_path))
     with pytest.raises(UsageError, match="'nonesuch': neither a folder nor a built-in"):
         find_artifact("nonesuch")
-
-
-class Steps:
-    """A clock by which every step takes so long."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds, self._now = seconds, 0.0
-
-    def __call__(self) -> float:
-        self._now += self._seconds
-        return self._now
 
 
 def test_auto_takes_a_quick_cpu_and_says_why(tmp_path: Path) -> None:

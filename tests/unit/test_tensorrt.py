@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import onnx
 import pytest
 
 from streamer.backends.cuda import Cuda
+from streamer.backends.loading import choose_backend
 from streamer.backends.onnxruntime import OnnxRuntimeBackend
 from streamer.backends.tensorrt import TensorRtBackend
 from streamer.backends.tensorrt_api import Api
@@ -25,7 +27,7 @@ from tests.contract.laws import (
     verify_step_contract,
 )
 from tests.fake_gpu import FakeCuda, FakeTensorRt
-from tests.fakes import offline, tiny_artifact
+from tests.fakes import Steps, offline, tiny_artifact
 
 
 class Machine:
@@ -182,6 +184,10 @@ def other_model(m: Machine) -> None:
     tiny_artifact(m.folder, seed=8)
 
 
+def short_of_memory(m: Machine) -> None:
+    m.cuda.memory = 40_000
+
+
 def empty(m: Machine) -> None:
     for path in m.cache.glob("*.engine"):
         path.write_bytes(b"")
@@ -280,3 +286,36 @@ def test_outputs_are_the_callers_own(machine: Machine) -> None:
     kept = first["directions"].copy()
     backend.step(batch(backend.spec, [inputs[1]], [False]), state)
     np.testing.assert_array_equal(first["directions"], kept)
+
+
+@pytest.mark.parametrize("name", ["tensorrt", "auto"])
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (no_driver, "no NVIDIA driver"),
+        (other_gpu, "is for NVIDIA Fake RTX"),
+        (other_tensorrt, "and TensorRT 11.4.0.106, this is"),
+        (spoilt, "corrupt"),
+        (refused, "TensorRT refuses it"),
+        (other_model, "no engine has been built for this model"),
+        (short_of_memory, r"8 slots do not fit into \d+ MB of free GPU memory; about \d would"),
+    ],
+)
+def test_whatever_is_wrong_onnxruntime_runs_and_the_reason_is_told(
+    machine: Machine, spoil: Callable[[Machine], None], reason: str, name: str
+) -> None:
+    machine.build()
+    spoil(machine)
+    choice = choose_backend(
+        name,
+        machine.folder,
+        slots=8,
+        make_gpu=lambda: machine.backend(8),
+        clock=Steps(0.02),
+    )
+    assert choice.name == "onnxruntime"
+    assert re.search(f"not tensorrt: .*{reason}", choice.reason), choice.reason
+    backend = choice.make()
+    outputs, _ = run(backend, speechlike(backend.spec, 2, seed=1))
+    assert np.isfinite(outputs["directions"]).all()
+    assert machine.cuda.device == {}, "memory that nobody gave back"
