@@ -1,6 +1,7 @@
 """What is onnxruntime's alone; the laws of every back end are in `tests/contract`."""
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,3 +104,21 @@ def test_a_step_that_fails_leaves_the_state_as_it_was(tmp_path: Path) -> None:
     saved = backend.save(state, 0)
     for name, array in before.items():
         np.testing.assert_array_equal(saved.tensors[name], array[0])
+
+
+@pytest.mark.parametrize("waiting", [0, 24])
+def test_a_step_allocates_its_outputs_and_no_state(tmp_path: Path, waiting: int) -> None:
+    slots = 64
+    backend = OnnxRuntimeBackend(tiny_artifact(tmp_path / "m"))
+    rows = [*speechlike(backend.spec, slots - waiting, seed=1), *[None] * waiting]
+    inputs = batch(backend.spec, rows, [False] * slots)
+    state = backend.initial_state(slots)
+    outputs, state = backend.step(inputs, state)
+    own = sum(array.nbytes for array in outputs.values())
+    tracemalloc.start()  # numpy tells it of its arrays
+    try:
+        backend.step(inputs, state)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert own <= peak < own + 10_000 < sum(array.nbytes for array in inputs.tensors.values())
