@@ -18,7 +18,7 @@ from training.loop.order import Order
 from training.loop.runs import load_run
 from training.loop.saving import Point, read_point, write_point
 from training.loop.train import Machine, Training, learning_rate
-from training.loop.windows import Reading, WindowSet, arrived, collate
+from training.loop.windows import Reading, WindowSet, arrivals, collate
 from training.recipe import Data, Recipe, load_recipe
 from training.store.example import write_example
 from training.store.reader import Store
@@ -275,17 +275,18 @@ WORDS = tuple(Word(text=f"w{i}", start_s=i * 0.3, end_s=i * 0.3 + 0.2) for i in 
 def test_words_arrive_as_a_recogniser_brings_them() -> None:
     vocabulary = ["<PAD>", "<SOS>", "<EOS>", "<UNK>", "other"]
     random = np.random.default_rng(0)
-    assert arrived(WORDS, Data(), vocabulary, random) == WORDS
-    kept = arrived(WORDS, Data(missing=0.1, errors=0.05), vocabulary, random)
+    plain = arrivals(WORDS, Data(), vocabulary, random)
+    assert tuple(a.came for a in plain) == tuple(a.spoken for a in plain) == WORDS
+    kept = arrivals(WORDS, Data(missing=0.1, errors=0.05), vocabulary, random)
     assert len(kept) == pytest.approx(1800, abs=60)
-    assert sum(w.text == "other" for w in kept) == pytest.approx(90, abs=35)
+    assert sum(a.came.text == "other" for a in kept) == pytest.approx(90, abs=35)
     silent = 0
     shifts: list[float] = []
     for _ in range(200):
-        late = arrived(WORDS[:10], Data(delay=True), vocabulary, random)
+        late = arrivals(WORDS[:10], Data(delay=True), vocabulary, random)
         silent += not late
-        assert list(late) == sorted(late, key=lambda w: w.start_s)
-        shifts += [w.start_s - 0.3 * int(w.text[1:]) for w in late]
+        assert list(late) == sorted(late, key=lambda a: a.came.start_s)
+        shifts += [a.came.start_s - a.spoken.start_s for a in late]
     assert silent == pytest.approx(30, abs=15)
     assert np.mean(np.abs(shifts) < 1e-9) == pytest.approx(0.2, abs=0.04)
     behind = [s for s in shifts if s > 1e-9]

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from streamer.errors import InputError, UsageError
 from streamer.spec import sha256
 from training.loop.average import Average
+from training.loop.crops import CropSet
 from training.loop.log import RunLog
 from training.loop.order import Order
 from training.loop.parallel import rows, synchronise
@@ -37,8 +38,9 @@ from training.progress import track
 from training.recipe import Recipe
 from training.store.manifest import MANIFEST
 from training.store.reader import Store
-from training.systems.base import Batch, Draws, System
+from training.systems.base import FRAMES, Batch, Draws, System
 from training.systems.build import Facts, build_system
+from training.systems.stream import StreamSystem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,23 +123,41 @@ class Training:
             for module in (self.system, judge):
                 if module is not None:
                     without_dropout(module)
-        reading = Reading(
-            features=self.system.features,
-            data=recipe.data,
-            seed=recipe.seed,
-            pieces=getattr(self.system, "pieces", None),
-        )
-        windows = WindowSet(store, "train", reading)
+        windows, held = self._windows(store)
         self.order = Order(windows=len(windows), batch=recipe.batch, seed=recipe.seed)
         self.windows, self.workers = windows, machine.workers
-        self.validation: Validation | None = None
-        if recipe.validate_every:
-            held = WindowSet(store, "val", replace(reading, speakers=len(facts.speakers)))
-            self.validation = Validation(held, fgd)
+        self.validation = None if held is None else Validation(held, fgd)
         if self.fabric.is_global_zero:
             begin(out, recipe, facts, _described(store, len(windows)))
         self.fabric.barrier()
         self._join(judge)
+
+    def _windows(self, store: Store) -> tuple[WindowSet, WindowSet | None]:
+        """Return what is trained on, and what validates it."""
+        recipe, system = self.recipe, self.system
+        reads: Any = system
+        if isinstance(system, StreamSystem) and system.teacher is not None:
+            reads = system.teacher  # what it hears goes into the batches too
+        reading = Reading(
+            features=reads.features,
+            data=recipe.data,
+            seed=recipe.seed,
+            pieces=getattr(reads, "pieces", None),
+        )
+        held = replace(reading, speakers=len(store.speakers))
+        if isinstance(system, StreamSystem):
+            crops = CropSet(store, "train", reading, system)
+            codes: Any = system.network.codes
+            codes.copy_(torch.from_numpy(crops.codes))
+            if not recipe.validate_every:
+                return crops, None
+            return crops, CropSet(store, "val", held, system, crops.codes)
+        if recipe.data.frames != FRAMES:
+            raise UsageError(
+                f"recipe: data.frames is {recipe.data.frames}; {recipe.system} is made for {FRAMES}"
+            )
+        windows = WindowSet(store, "train", reading)
+        return windows, WindowSet(store, "val", held) if recipe.validate_every else None
 
     def _join(self, judge: nn.Module | None) -> None:
         """Make both sides ready for Fabric and fill them from the newest point."""

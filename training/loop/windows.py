@@ -42,13 +42,21 @@ class Reading:
     pieces: Pieces | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A word as it was spoken, and as and when it came."""
+
+    spoken: Word
+    came: Word
+
+
 class WindowSet(Dataset[dict[str, Any]]):
     """The kept windows of a split; an item is a function of its key alone."""
 
     def __init__(self, store: Store, split: Split, reading: Reading) -> None:
         self.store, self.reading = store, reading
         self.mean = store.skeleton.mean
-        self.windows = store.windows(split, stride=reading.data.stride)
+        self.windows = store.windows(split, frames=reading.data.frames, stride=reading.data.stride)
         kept = range(len(self.windows))
         if split == "train" and reading.data.fraction < 1:
             kept = _fraction(self.windows, reading.data.fraction, reading.seed)
@@ -66,13 +74,20 @@ class WindowSet(Dataset[dict[str, Any]]):
         index, number = key
         crop = self.windows[self.kept[index]]
         random = np.random.default_rng((self.reading.seed, number))
-        out: dict[str, Any] = {
+        return self.moved(crop, random) | self.heard_in(crop, random)
+
+    def moved(self, crop: Crop, random: np.random.Generator) -> dict[str, Any]:
+        """Return poses and speaker of a crop of any length."""
+        speakers = self.reading.speakers
+        return {
             "poses": (crop.directions - self.mean).reshape(len(crop.directions), -1),
-            "speaker": crop.speaker,
+            "speaker": int(random.integers(1, speakers + 1)) if speakers else crop.speaker,
         }
-        if self.reading.speakers:
-            out["speaker"] = int(random.integers(1, self.reading.speakers + 1))
-        reached = self._reached(crop, random)
+
+    def heard_in(self, crop: Crop, random: np.random.Generator) -> dict[str, Any]:
+        """Return audio and words of a window of 34 frames, as the features ask for them."""
+        out: dict[str, Any] = {}
+        reached = [arrival.came for arrival in self.arrivals(crop, random)]
         vocabulary = self.store.vocabulary
         for feature in self.reading.features:
             match feature:
@@ -93,18 +108,21 @@ class WindowSet(Dataset[dict[str, Any]]):
                     out["pieces"] = self._pieces(reached)
         return out
 
-    def _reached(self, crop: Crop, random: np.random.Generator) -> tuple[Word, ...]:
-        """Return the words as the generators get them."""
+    def spoken(self, crop: Crop) -> tuple[Word, ...]:
+        """Return the words of a crop as the recipe wants them, when they were spoken."""
         match self.reading.data.text:
             case "none":
                 return ()
             case "asr":
                 begin = crop.begin / FPS
                 clip = self.heard.get(crop.clip, ())
-                words = words_between(clip, begin, begin + len(crop.directions) / FPS)
+                return words_between(clip, begin, begin + len(crop.directions) / FPS)
             case "transcript":
-                words = crop.words
-        return arrived(words, self.reading.data, self.words, random)
+                return crop.words
+
+    def arrivals(self, crop: Crop, random: np.random.Generator) -> tuple[Arrival, ...]:
+        """Return the words of a crop as and when they reach the generators."""
+        return arrivals(self.spoken(crop), self.reading.data, self.words, random)
 
     def _pieces(self, words: Sequence[Word]) -> torch.Tensor:
         pieces = self.reading.pieces
@@ -116,24 +134,22 @@ class WindowSet(Dataset[dict[str, Any]]):
         return piece_slots(placed, FRAMES, PIECES)
 
 
-def arrived(
+def arrivals(
     words: Sequence[Word], data: Data, vocabulary: Sequence[str], random: np.random.Generator
-) -> tuple[Word, ...]:
+) -> tuple[Arrival, ...]:
     """Return words as a live recogniser brings them, in order of arrival (hop.md 12).
 
     With `data.delay` a fifth is exact, three tenths come up to a second ahead,
     half 0.2 to 1.5 s late, and in 15 % of the windows nothing comes.
     """
-    if not (data.delay or data.errors or data.missing):
-        return tuple(words)
     if data.delay and random.random() < 0.15:
         return ()
-    out: list[Word] = []
+    out: list[Arrival] = []
     for word in words:
         text, shift = word.text, 0.0
-        if random.random() < data.missing:
+        if data.missing and random.random() < data.missing:
             continue
-        if random.random() < data.errors:
+        if data.errors and random.random() < data.errors:
             text = vocabulary[int(random.integers(4, len(vocabulary)))]
         if data.delay:
             kind = random.random()
@@ -141,8 +157,9 @@ def arrived(
                 shift = float(random.uniform(0.2, 1.5))
             elif kind >= 0.2:
                 shift = -float(random.uniform(0.0, 1.0))
-        out.append(Word(text=text, start_s=word.start_s + shift, end_s=word.end_s + shift))
-    return tuple(sorted(out, key=lambda w: w.start_s))
+        came = Word(text=text, start_s=word.start_s + shift, end_s=word.end_s + shift)
+        out.append(Arrival(spoken=word, came=came))
+    return tuple(sorted(out, key=lambda arrival: arrival.came.start_s))
 
 
 def read_heard(store: Store) -> dict[str, tuple[Word, ...]]:

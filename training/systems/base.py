@@ -31,8 +31,9 @@ class Batch(TypedDict, total=False):
     preset. words: int64
     [B, 34], where they were spoken; heard: the same, where and as they reached
     the generators. pieces: int64 [B, 34, P], heard too. listed: int64 [B, L]
-    with lengths [B], the longest first. image .. voiced: see `Ha2gStream.forward`
-    and `systems.stream`.
+    with lengths [B], the longest first. image to lookahead, style and voiced: as
+    `Ha2gStream.forward` takes them; code and move: int64 [B, T], rows of the
+    network's table and decisions; known: bool [B, T], rows with a target.
     """
 
     poses: Tensor
@@ -52,9 +53,9 @@ class Batch(TypedDict, total=False):
     lookahead: Tensor
     style: Tensor
     code: Tensor
+    move: Tensor
     known: Tensor
     voiced: Tensor
-    teacher: Tensor
 
 
 class Outcome(TypedDict, total=False):

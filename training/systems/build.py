@@ -17,6 +17,7 @@ from training.systems.baselines import (
 )
 from training.systems.ha2g import HA2GSystem
 from training.systems.hop import HopSystem
+from training.systems.stream import StreamSystem
 from training.systems.styled import TrimodalSystem
 
 
@@ -89,4 +90,4 @@ def build_system(recipe: Recipe, facts: Facts) -> System:
         case "autoencoder":
             return AutoEncoderSystem(network, weights, skeleton)
         case "ha2g_stream" | "hop_stream":
-            raise NotImplementedError(recipe.system)
+            return StreamSystem(recipe.system, network, weights, skeleton)
