@@ -138,6 +138,12 @@ def file_bones(
         raise InputError(f"{name}: damaged, its nodes are malformed ({error!r})") from error
 
 
+def humanoid_nodes(name: str, data: Mapping[str, Any]) -> tuple[dict[str, int], bool]:
+    """Return the node of each bone (VRM 1.0 names), and whether the file faces -Z."""
+    _, version, places = _humanoid(name, data)
+    return places, version == "0"
+
+
 def _humanoid(
     name: str, data: Mapping[str, Any]
 ) -> tuple[Mapping[str, Any], Literal["0", "1"], dict[str, int]]:

@@ -56,7 +56,10 @@ async def live(config: LiveConfig, *, began: float, status: TextIO | None = None
         rig = avatar if config.bone_map is None else read_bone_map(config.bone_map)
         face = Face() if makes_face(config.mouth, config.vmc_options) else None
         steering = Steering(profiles=ProfileStore(default_folder()), avatar=avatar, face=face)
-        recordings = [open_recording(path, later.hello, avatar=rig) for path in config.record]
+        recordings = [
+            open_recording(path, later.hello, avatar=rig, worn=config.avatar)
+            for path in config.record
+        ]
         source = open_source(config.source, device=config.device, clock=_clock)
         stack.push_async_callback(source.aclose)
         words = open_words(config.asr, source, recognise=source.live)

@@ -371,7 +371,7 @@ def _add_render(parser: argparse.ArgumentParser) -> None:
         help=".jsonl, .npz, .bvh, .vrma or .mp4; may be repeated",
     )
     parser.add_argument(
-        "--avatar", type=Path, metavar="FILE.vrm", help="whose bones .bvh and .vrma get"
+        "--avatar", type=Path, metavar="FILE.vrm", help="whom .bvh, .vrma and .mp4 show"
     )
     _add_bone_map(parser)
     _add_mouth(parser)

@@ -47,7 +47,9 @@ async def render(config: RenderConfig, *, status: TextIO | None = None) -> dict[
 
         avatar = None if config.avatar is None else read_avatar(config.avatar)
         rig = avatar if config.bone_map is None else read_bone_map(config.bone_map)
-        sinks = [open_recording(path, hello, avatar=rig) for path in config.output]
+        sinks = [
+            open_recording(path, hello, avatar=rig, worn=config.avatar) for path in config.output
+        ]
         source = open_source(config.source, clock=_clock, realtime=False)
         stack.push_async_callback(source.aclose)
         words = open_words(config.asr, source, recognise=False)

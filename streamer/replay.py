@@ -51,7 +51,10 @@ async def replay(config: ReplayConfig, *, status: TextIO | None = None) -> dict[
         avatar = None if config.avatar is None else read_avatar(config.avatar)
         rig = avatar if config.bone_map is None else read_bone_map(config.bone_map)
         steering = Steering(profiles=ProfileStore(default_folder()), avatar=avatar)
-        sinks = [open_recording(path, lambda: hello, avatar=rig) for path in config.record]
+        sinks = [
+            open_recording(path, lambda: hello, avatar=rig, worn=config.avatar)
+            for path in config.record
+        ]
         senders = await open_outlets(stack, config, rig=rig, fps=hello.fps, clock=_clock)
         sinks += senders
         url, viewers = None, None

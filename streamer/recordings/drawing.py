@@ -5,16 +5,19 @@ nearest one of each pixel wins; colours are shaded at the corners and run evenly
 between them. Twice the size is drawn and halved, which smooths the edges.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from streamer.recordings.mannequin import Skin
+from streamer.recordings.skin import Skin
+from streamer.recordings.textures import Texture
 from streamer.types import Float32
 
 Image = npt.NDArray[np.uint8]
+Numbers = npt.NDArray[Any]
 
 _OVER: Final = 2
 _LIGHT: Final = np.array([0.35, 0.65, 0.68], np.float32)
@@ -37,12 +40,30 @@ class Camera:
 
 
 class Painter:
-    """Draws poses of one body at one size; any one thread may use it."""
+    """Draws poses of one body at one size; any one thread may use it.
+
+    textures: of `skin.materials`, None where one has no picture; none at all for a
+    body without pictures.
+    """
 
     def __init__(
-        self, skin: Skin, *, width: int, height: int, camera: Camera | None = None
+        self,
+        skin: Skin,
+        *,
+        width: int,
+        height: int,
+        camera: Camera | None = None,
+        textures: Sequence[Texture | None] = (),
     ) -> None:
         self._skin = skin
+        self._textures = textures
+        two_sided = np.array([m.two_sided for m in skin.materials] + [False])
+        self._two_sided = two_sided[skin.wears]
+        cut = [
+            m.cut and bool(textures) and textures[i] is not None
+            for i, m in enumerate(skin.materials)
+        ]
+        self._cut = np.array([*cut, False])[skin.wears]
         self._camera = camera or Camera()
         self._width, self._height = width, height
         self._wide, self._high = width * _OVER, height * _OVER
@@ -55,10 +76,26 @@ class Painter:
         vertices, normals = self._skin.posed(rotations, root)
         colours = self._lit(normals)
         x, y, depth = self._projected(vertices)
-        faces = self._facing(x, y)
+        shown = self._facing(x, y)
+        faces = self._skin.faces[shown]
         picture = self._backdrop.copy()
-        pixels, face = _visible(x, y, depth, faces, self._wide, self._high)
-        picture[pixels] = _mixed(pixels, faces[face], x, y, colours, self._wide)
+
+        def holes(pixels: npt.NDArray[np.int32], owner: npt.NDArray[np.int32]) -> Numbers:
+            """Return which of these pixels of triangles are holes of their picture."""
+            maybe = self._cut[shown[owner]]
+            out = np.zeros(len(pixels), bool)
+            if maybe.any():
+                at = _corners(pixels[maybe], faces[owner[maybe]], x, y, self._wide)
+                out[maybe] = self._sampled(shown[owner[maybe]], faces[owner[maybe]], at)[:, 3] < 0.5
+            return out
+
+        found = _fragments(x, y, depth, faces, self._wide, self._high)
+        pixels, face = _nearest(*found, self._wide * self._high, holes if self._cut.any() else None)
+        at = _corners(pixels, faces[face], x, y, self._wide)
+        seen = np.einsum("pk,pkc->pc", at, colours[faces[face]])
+        if self._textures:
+            seen = seen * self._sampled(shown[face], faces[face], at)[:, :3]
+        picture[pixels] = seen
         grid = picture.reshape(self._high, self._wide, 3)
         small = (grid[::2, ::2] + grid[1::2, ::2] + grid[::2, 1::2] + grid[1::2, 1::2]) * 0.25
         # A square root is within 0.02 of sRGB's curve, and four times as fast.
@@ -82,25 +119,37 @@ class Painter:
         y = self._high / 2 - (vertices[:, 1] - camera.centre[1]) * scale
         return x.astype(np.float32), y.astype(np.float32), near.astype(np.float32)
 
-    def _facing(self, x: Float32, y: Float32) -> npt.NDArray[np.int32]:
-        """Return the triangles that face the camera and may be in the picture."""
+    def _sampled(self, face: Numbers, corners: Numbers, at: Float32) -> Float32:
+        """Return red, green, blue (linear) and alpha [P, 4] of the pictures at points."""
+        out = np.ones((len(face), 4), np.float32)
+        wears = self._skin.wears[face]
+        spots = np.einsum("pk,pkc->pc", at, self._skin.uv[corners])
+        for number, texture in enumerate(self._textures):
+            here = wears == number
+            if texture is not None and here.any():
+                out[here] = texture(spots[here])
+        return out
+
+    def _facing(self, x: Float32, y: Float32) -> npt.NDArray[np.intp]:
+        """Return which triangles face the camera and may be in the picture."""
         a, b, c = self._skin.faces.T
         area = (x[b] - x[a]) * (y[c] - y[a]) - (x[c] - x[a]) * (y[b] - y[a])
         inside = (np.maximum(np.maximum(y[a], y[b]), y[c]) > 0) & (
             np.minimum(np.minimum(y[a], y[b]), y[c]) < self._high
         )
-        return self._skin.faces[(area < 0) & inside]
+        seen = (area < 0) | (self._two_sided & (area != 0))
+        return np.flatnonzero(seen & inside)
 
 
-def _visible(
+def _fragments(
     x: Float32,
     y: Float32,
     depth: Float32,
     faces: npt.NDArray[np.int32],
     wide: int,
     high: int,
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """Return the covered pixels, each once, and the triangle seen in each."""
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], Float32]:
+    """Return every pixel of every triangle: which, whose, and how close (1 / distance)."""
     xs, ys = x[faces], y[faces]
     first = np.clip(np.ceil(ys.min(1) - 0.5), 0, high).astype(np.int32)
     last = np.clip(np.ceil(ys.max(1) - 0.5), 0, high).astype(np.int32)
@@ -124,10 +173,24 @@ def _visible(
     plane = _planes(xs, ys, np.reciprocal(depth)[faces])
     close = plane[owner, 0] * (column.astype(np.float32) + np.float32(0.5))
     close += plane[owner, 1] * middle[covered][strip] + plane[owner, 2]
-    nearest = np.zeros(wide * high, np.float32)
+    return pixels, owner, close
+
+
+def _nearest(
+    pixels: npt.NDArray[np.int32],
+    owner: npt.NDArray[np.int32],
+    close: Float32,
+    size: int,
+    holes: Callable[[npt.NDArray[np.int32], npt.NDArray[np.int32]], Numbers] | None,
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Return the covered pixels, each once, and the triangle seen in each."""
+    if holes is not None:
+        kept = ~holes(pixels, owner)
+        pixels, owner, close = pixels[kept], owner[kept], close[kept]
+    nearest = np.zeros(size, np.float32)
     np.maximum.at(nearest, pixels, close)
     wins = close == nearest[pixels]
-    shown = np.full(wide * high, -1, np.int32)
+    shown = np.full(size, -1, np.int32)
     shown[pixels[wins]] = owner[wins]
     found = np.flatnonzero(shown >= 0).astype(np.int32)
     return found, shown[found]
@@ -155,20 +218,18 @@ def _planes(xs: Float32, ys: Float32, values: Float32) -> Float32:
     return np.stack([a, b, values[:, 0] - a * xs[:, 0] - b * ys[:, 0]], 1).astype(np.float32)
 
 
-def _mixed(
+def _corners(
     pixels: npt.NDArray[np.int32],
     faces: npt.NDArray[np.int32],
     x: Float32,
     y: Float32,
-    colours: Float32,
     wide: int,
 ) -> Float32:
-    """Return the colour of each pixel between those of its triangle's corners."""
+    """Return each pixel's share of its triangle's corners, [P, 3]."""
     px = (pixels % wide).astype(np.float32) + np.float32(0.5)
     py = (pixels // wide).astype(np.float32) + np.float32(0.5)
     a, b, c = faces.T
     area = (x[b] - x[a]) * (y[c] - y[a]) - (x[c] - x[a]) * (y[b] - y[a])
     second = ((px - x[a]) * (y[c] - y[a]) - (x[c] - x[a]) * (py - y[a])) / area
     third = ((x[b] - x[a]) * (py - y[a]) - (px - x[a]) * (y[b] - y[a])) / area
-    weights = np.clip(np.stack([1 - second - third, second, third], 1), 0, 1)
-    return np.einsum("pk,pkc->pc", weights.astype(np.float32), colours[faces])
+    return np.clip(np.stack([1 - second - third, second, third], 1), 0, 1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""MP4 with sound: the mannequin drawn in software, packed by ffmpeg."""
+"""MP4 with sound: the avatar drawn in software, packed by ffmpeg."""
 
 import shutil
 import subprocess
@@ -11,9 +11,10 @@ import numpy as np
 from streamer.clock import SAMPLE_RATE
 from streamer.errors import InputError, UsageError
 from streamer.humanoid import BONES
-from streamer.recordings.drawing import Painter
-from streamer.recordings.mannequin import load_mannequin
+from streamer.recordings.drawing import Camera, Painter
+from streamer.recordings.skin import Skin, load_mannequin, read_skin
 from streamer.recordings.take import Motion, Take, even_motion
+from streamer.recordings.textures import read_textures
 from streamer.rotation import IDENTITY
 from streamer.types import AudioChunk
 
@@ -44,13 +45,15 @@ def find_ffmpeg() -> str:
 class VideoWriter:
     """Keeps the voice of a take, then draws the take and packs both; a `WriteTake`.
 
-    path: of the video; the voice waits beside it until then. `hear` belongs to
+    path: of the video; the voice waits beside it until then. avatar: a .vrm in place
+    of the mannequin; it is read at once, so that a bad one is told of. `hear` belongs to
     the event loop; the call draws for longer than the take lasts, in a thread.
-    Raises `UsageError` without ffmpeg.
+    Raises `UsageError` without ffmpeg, `InputError` for an avatar that cannot be drawn.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, avatar: Path | None = None) -> None:
         self._ffmpeg = find_ffmpeg()
+        self._skin = load_mannequin() if avatar is None else read_skin(avatar)
         self._path = path.with_name(path.name + ".pcm")
         self._sound: IO[bytes] | None = None
 
@@ -85,7 +88,7 @@ class VideoWriter:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
         assert process.stdin is not None
         try:
-            _draw(motion, process.stdin)
+            self._draw(motion, process.stdin)
         except BrokenPipeError:
             pass  # it says why on its way out
         except BaseException:
@@ -95,6 +98,17 @@ class VideoWriter:
         if process.returncode:
             reason = said.decode(errors="replace").strip().splitlines() or ["no reason given"]
             raise InputError(f"ffmpeg could not make the video: {reason[-1][:200]}")
+
+    def _draw(self, motion: Motion, out: IO[bytes]) -> None:
+        paint = Painter(
+            self._skin,
+            width=WIDTH,
+            height=HEIGHT,
+            camera=camera_for(self._skin),
+            textures=read_textures(self._skin.materials, self._ffmpeg),
+        )
+        for rotations, root in zip(motion.rotations, motion.root, strict=True):
+            out.write(paint(rotations, root).tobytes())
 
     def _sound_options(self, take: Take) -> list[str]:
         if self._sound is None:
@@ -107,10 +121,12 @@ class VideoWriter:
         ]
 
 
-def _draw(motion: Motion, out: IO[bytes]) -> None:
-    paint = Painter(load_mannequin(), width=WIDTH, height=HEIGHT)
-    for rotations, root in zip(motion.rotations, motion.root, strict=True):
-        out.write(paint(rotations, root).tobytes())
+def camera_for(skin: Skin) -> Camera:
+    """Return a camera that sees a body from the thighs to the crown, arms out."""
+    top = float(np.percentile(skin.vertices[:, 1], 99.9)) if len(skin.vertices) else 1.8
+    low = 0.64 * float(skin.rest[0, 1])
+    field = max(1.08 * (top - low), 1.3 * skin.size)
+    return Camera(centre=(0.0, (top + low) / 2, 0.0), distance=2.6 * field, field=field)
 
 
 def _still() -> Motion:

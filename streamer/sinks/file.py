@@ -21,11 +21,14 @@ from streamer.wire import INCLUDES, event_json, frame_json, hello_json
 MakeHello = Callable[[], Hello]
 
 
-def open_recording(path: Path, hello: MakeHello, *, avatar: Avatar | None = None) -> Sink:
+def open_recording(
+    path: Path, hello: MakeHello, *, avatar: Avatar | None = None, worn: Path | None = None
+) -> Sink:
     """Return the sink for `--record PATH`; raises `UsageError` unless it can be written.
 
     hello: asked once, when the first frame or event comes. avatar: whose bones
-    `.bvh` and `.vrma` get in place of the mannequin's.
+    `.bvh` and `.vrma` get in place of the mannequin's. worn: the `.vrm` that `.mp4` shows
+    in its place.
     """
     match path.suffix.lower():
         case ".jsonl":
@@ -39,7 +42,7 @@ def open_recording(path: Path, hello: MakeHello, *, avatar: Avatar | None = None
         case ".mp4":
             from streamer.recordings.video import VideoWriter
 
-            return TakeSink(path, hello, VideoWriter(path))
+            return TakeSink(path, hello, VideoWriter(path, avatar=worn))
         case ".vtt" | ".srt" as suffix:
             check_writable(path)
             return CaptionSink(path, "vtt" if suffix == ".vtt" else "srt")

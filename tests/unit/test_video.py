@@ -12,7 +12,7 @@ from streamer.errors import InputError, UsageError
 from streamer.humanoid import BONE_INDEX, BONES
 from streamer.recordings import video
 from streamer.recordings.drawing import Camera, Painter
-from streamer.recordings.mannequin import load_mannequin
+from streamer.recordings.skin import load_mannequin
 from streamer.recordings.video import VideoWriter
 from streamer.retarget_inverse import bone_frames
 from streamer.types import AudioChunk
