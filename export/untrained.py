@@ -18,13 +18,14 @@ def untrained(
     *,
     family: Family = "ha2g_stream",
     preset: str = "small",
+    skeleton: str = "upper_body",
     half: bool = False,
     program: bool = False,
 ) -> Checkpoint:
     """Write the artifact of a preset and return the network; half, program: as in `build`."""
     torch.manual_seed(0)
-    skeleton = load_skeleton("upper_body")
-    network = fresh_network(family, preset, skeleton, torch.randn(_CODES, 12)).eval()
+    codes = torch.randn(_CODES, 12)
+    network = fresh_network(family, preset, load_skeleton(skeleton), codes).eval()
     checkpoint = Checkpoint(
         name=folder.name, preset=preset, network=network, provenance={"trained": False}
     )

@@ -1,5 +1,6 @@
 """`hop_stream` exported: the six laws, all graphs, and what spec/hop.md 15 asks of a stream."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +14,15 @@ from export.parity import verify
 from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from streamer.backends.onnxruntime import OnnxRuntimeBackend
 from streamer.backends.torch import TorchBackend
+from streamer.cli import main
 from streamer.spec import load_manifest, write_manifest
 from tests.contract.laws import run, saved_state_continues, speechlike, verify_step_contract
 from tests.contract.test_ha2g_stream_artifact import whole_sequence
 from tests.stream_networks import tiny_hop
 from tests.unit.test_tensorrt_api import offences
+
+
+pytestmark = pytest.mark.timeout(900)  # three exports in its fixture, on machines that share a core
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +96,24 @@ def test_its_graphs_hold_what_tensorrt_reads(made: tuple[Path, Checkpoint], grap
 
     folder, _ = made
     assert offences(onnx.load(folder / graph)) == []
+
+
+def test_gesture_runs_it(
+    made: tuple[Path, Checkpoint], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, _ = made
+    recording = tmp_path / "a.npz"
+    words = ["render", "demo", "--duration", "2", "-o", str(recording), "--model", str(folder)]
+    assert main([*words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["model"], told["frames"], told["skipped"]) == ("tiny-hop", 30, 0)
+    with np.load(recording) as data:
+        directions = data["directions"]
+    np.testing.assert_allclose(np.linalg.norm(directions, axis=-1), 1, atol=1e-5)
+    live = ["live", "--source", "demo", "--duration", "0.8", "--no-server", "--lookahead", "4"]
+    assert main([*live, "--model", str(folder), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["model"], told["frames"], told["lookahead"]) == ("tiny-hop", 12, 4)
 
 
 def test_a_checkpoint_holds_the_network_folded(tmp_path: Path) -> None:
