@@ -14,7 +14,7 @@ from streamer.errors import ArtifactError, InputError, UsageError
 from tests.golden_files import one_thread  # noqa: F401  (an autouse fixture)
 from training.loop import saving
 from training.loop.average import Average
-from training.loop.order import Order
+from training.loop.order import Order, Steps
 from training.loop.runs import load_run
 from training.loop.saving import Point, read_point, write_point
 from training.loop.train import Machine, Training, learning_rate
@@ -134,6 +134,7 @@ def test_validation_keeps_the_best_and_ends_a_run_that_gets_no_better(
     run = load_run(tmp_path)
     assert (run.which, run.step) == ("best", 4)
     assert load_run(tmp_path, "last").step == 8
+    assert Training(store, tmp_path, wanted, CPU).run() == 8  # it has ended, and stays so
 
 
 def test_validation_is_of_the_averaged_weights_and_leaves_no_trace(
@@ -241,7 +242,9 @@ def test_every_window_once_an_epoch_and_each_process_its_rows() -> None:
     assert len(set(epoch)) == 20
     assert [index for index, _ in order.of(5)] != epoch[:4]
     assert order.of(3, 0, 2) + order.of(3, 1, 2) == order.of(3)
-    assert list(order.steps(3, 5, 0, 1)) == [order.of(3), order.of(4)]
+    steps = Steps(order=order, first=3, end=5)
+    assert list(steps) == [order.of(3), order.of(4)]
+    assert len(steps) == 2
 
 
 def test_rates_rise_and_fall() -> None:

@@ -42,10 +42,23 @@ class Order:
         first = step * self.batch + rank * share
         return [(int(index), first + i) for i, index in enumerate(chosen)]
 
-    def steps(self, first: int, end: int, rank: int, world: int) -> Iterator[list[Key]]:
-        """Yield one process's keys of the steps from `first` to before `end`."""
-        for step in range(first, end):
-            yield self.of(step, rank, world)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps:
+    """One process's keys of the steps from `first` to before `end`, made as they are asked for."""
+
+    order: Order
+    first: int
+    end: int
+    rank: int = 0
+    world: int = 1
+
+    def __len__(self) -> int:
+        return max(0, self.end - self.first)
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        for step in range(self.first, self.end):
+            yield self.order.of(step, self.rank, self.world)
 
 
 @lru_cache(maxsize=2)

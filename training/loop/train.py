@@ -19,7 +19,7 @@ from streamer.spec import sha256
 from training.loop.average import Average
 from training.loop.crops import CropSet
 from training.loop.log import RunLog
-from training.loop.order import Order
+from training.loop.order import Order, Steps
 from training.loop.parallel import rows, synchronise
 from training.loop.runs import begin, keep_weights
 from training.loop.saving import (
@@ -200,13 +200,16 @@ class Training:
                 load_optimiser(each, point.parts.get(name, {}))
         self.sides = sides
         self.first = point.step if point else 0
-        self.best = float(point.state["best"]) if point else math.inf
+        best = point.state["best"] if point else None
+        self.best = math.inf if best is None else float(best)
         self.waited = int(point.state["waited"]) if point else 0
 
     def run(self) -> int:
         """Train to the end, or until validation no longer gets better; return the steps done."""
         recipe, fabric = self.recipe, self.fabric
         done, log = self.first, None
+        if recipe.patience and self.waited >= recipe.patience:
+            return done
         if fabric.is_global_zero:
             log = RunLog(self.out, self.first)
         began = time.monotonic()
@@ -272,12 +275,16 @@ class Training:
 
     def _batches(self) -> Iterator[Batch]:
         fabric = self.fabric
-        steps = self.order.steps(
-            self.first, self.recipe.steps, fabric.global_rank, fabric.world_size
+        steps = Steps(
+            order=self.order,
+            first=self.first,
+            end=self.recipe.steps,
+            rank=fabric.global_rank,
+            world=fabric.world_size,
         )
         loader: Any = DataLoader(
             self.windows,
-            batch_sampler=cast(Any, list(steps)),
+            batch_sampler=cast(Any, steps),
             collate_fn=cast(Any, collate),
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
@@ -330,7 +337,7 @@ class Training:
             for name, optimiser in self.optimisers.items():
                 parts[name] = optimiser_tensors(optimiser)
             state = {
-                "best": self.best,
+                "best": self.best if math.isfinite(self.best) else None,
                 "waited": self.waited,
                 "averaged": self.average.steps if self.average else 0,
             }
