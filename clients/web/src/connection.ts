@@ -5,8 +5,10 @@ import {
   decodeFrame,
   decodeText,
   ProtocolError,
-  SUBPROTOCOL,
+  PROTOCOL,
+  readFrame,
   UPLOAD_CHUNK_BYTES,
+  type Form,
   type Frame,
   type Hello,
   type StreamEvent,
@@ -29,6 +31,15 @@ const SILENCE_MS = 12_000; // pings are answered: a socket this quiet is dead
 const PING_MS = 4_000;
 const BUFFERED_BYTES = 1 << 20;
 
+export interface ConnectionOptions {
+  /** How frames shall come; `bin` takes less of everything. */
+  form?: Form;
+  /** What frames shall carry: `positions`, `directions`, `face` (where there is one). */
+  include?: readonly string[];
+  /** What is said first on every connection: a token, a session's options. */
+  hello?: () => Readonly<Record<string, unknown>>;
+}
+
 interface Pending {
   bytes: Uint8Array<ArrayBuffer>;
   done(): void;
@@ -45,11 +56,11 @@ export class Connection {
   private timer: ReturnType<typeof setInterval> | undefined;
   private upload: Pending | null = null;
 
-  /** opening: makes the first message of every connection. */
+  /** url: `ws://HOST:PORT/v1/watch`, or `/v1/session` for a session of one's own. */
   constructor(
     private readonly url: string,
     private readonly listener: Listener,
-    private readonly opening: () => Record<string, unknown>,
+    private readonly options: ConnectionOptions = {},
   ) {}
 
   /** Connect now, and again whenever the connection is lost. */
@@ -104,36 +115,39 @@ export class Connection {
   private open(): void {
     clearTimeout(this.retry);
     this.listener.link("connecting");
-    const socket = new WebSocket(this.url, SUBPROTOCOL);
+    const socket = new WebSocket(this.url, `${PROTOCOL}.${this.options.form ?? "bin"}`);
     socket.binaryType = "arraybuffer";
     this.socket = socket;
     this.heard = performance.now();
     socket.onopen = () => {
-      this.say(this.opening());
+      this.say({ type: "hello", protocol: PROTOCOL, ...this.options.hello?.() });
     };
     socket.onmessage = (message: MessageEvent<string | ArrayBuffer>) => {
       if (this.socket !== socket) return; // left meanwhile
       const at = performance.now() / 1000;
       this.heard = performance.now();
       try {
-        if (typeof message.data === "string") this.text(message.data);
-        else this.binary(message.data, at);
+        const { data } = message;
+        if (typeof data === "string") this.text(data, at);
+        else this.frame((hello) => decodeFrame(data, hello), at);
       } catch (error) {
         if (!(error instanceof ProtocolError || error instanceof SyntaxError)) throw error;
         this.listener.problem(error.message);
         socket.close(4000, "protocol error");
       }
     };
-    socket.onclose = ({ code }) => {
-      if (this.socket !== socket) return;
-      this.socket = null;
-      this.hello = null;
-      this.upload?.failed(new Error("the connection was lost during the upload"));
-      this.upload = null;
-      this.listener.link(code === WRONG_TOKEN ? "refused" : "waiting");
-      if (code === WRONG_TOKEN) return;
-      this.retry = setTimeout(() => this.open(), backoffMs(this.attempt++, Math.random));
-    };
+    socket.onclose = ({ code }) => this.lost(socket, code);
+  }
+
+  private lost(socket: WebSocket, code: number): void {
+    if (this.socket !== socket) return;
+    this.socket = null;
+    this.hello = null;
+    this.upload?.failed(new Error("the connection was lost during the upload"));
+    this.upload = null;
+    this.listener.link(code === WRONG_TOKEN ? "refused" : "waiting");
+    if (code === WRONG_TOKEN) return;
+    this.retry = setTimeout(() => this.open(), backoffMs(this.attempt++, Math.random));
   }
 
   private check(): void {
@@ -142,28 +156,31 @@ export class Connection {
     if (performance.now() - this.heard > SILENCE_MS) {
       // A dead peer never answers a close either: give the socket up.
       socket.close();
-      socket.onclose?.(new CloseEvent("close"));
+      this.lost(socket, 1006);
     } else if (socket.readyState === WebSocket.OPEN && this.hello) {
       this.say({ type: "ping", id: this.pings++ });
     }
   }
 
-  private binary(data: ArrayBuffer, at: number): void {
+  private frame(read: (hello: Hello) => Frame, at: number): void {
     if (!this.hello) throw new ProtocolError("a frame came before the hello");
-    const frame = decodeFrame(data, this.hello);
+    const frame = read(this.hello);
     this.say({ type: "ack", seq: frame.seq });
     this.listener.frame(frame, at);
   }
 
-  private text(text: string): void {
+  private text(text: string, at: number): void {
     const message = decodeText(text);
     switch (message.type) {
       case "hello":
         this.attempt = 0;
         this.hello = message.hello;
         this.listener.link("open");
-        if (this.hello.face.length) this.say({ type: "subscribe", include: ["face"] });
+        this.subscribe(message.hello);
         this.listener.hello(message.hello);
+        break;
+      case "frame":
+        this.frame((hello) => readFrame(message.data, hello), at);
         break;
       case "event":
         this.listener.event(message.event);
@@ -177,6 +194,11 @@ export class Connection {
       case "other":
         break;
     }
+  }
+
+  private subscribe({ face }: Hello): void {
+    const include = (this.options.include ?? []).filter((name) => name !== "face" || face.length > 0);
+    if (include.length > 0) this.say({ type: "subscribe", include });
   }
 
   private async uploading(state: "ready" | "done" | "refused", reason: string): Promise<void> {

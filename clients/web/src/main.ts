@@ -16,7 +16,6 @@ import {
   decodeChoices,
   decodeLatency,
   MAX_AVATAR_BYTES,
-  PROTOCOL,
   type AvatarInfo,
   type Choices,
   type Frame,
@@ -77,11 +76,11 @@ class App {
       event: (event: StreamEvent) => this.onEvent(event),
       problem: (message: string) => this.hud.toast(message, "error"),
     };
-    const opening = (): Record<string, unknown> => {
+    const hello = (): Record<string, unknown> => {
       const token = this.token.current;
-      return { type: "hello", protocol: PROTOCOL, ...more, ...(token === null ? {} : { token }) };
+      return { ...more, ...(token === null ? {} : { token }) };
     };
-    return new Connection(`${scheme}://${location.host}${path}`, listener, opening);
+    return new Connection(`${scheme}://${location.host}${path}`, listener, { hello, include: ["face"] });
   }
 
   private set captions(shown: boolean) {

@@ -1,7 +1,8 @@
 // The engine's stream as clients see it; `clients/PROTOCOL.md` describes it.
 
 export const PROTOCOL = "gesture.v1";
-export const SUBPROTOCOL = "gesture.v1.bin";
+/** How frames come: as bytes, or as JSON text. */
+export type Form = "bin" | "json";
 export const MAX_AVATAR_BYTES = 100 * 1024 * 1024;
 export const UPLOAD_CHUNK_BYTES = 192 * 1024;
 
@@ -47,6 +48,9 @@ export interface Frame {
   reset: boolean;
   root: Float32Array;
   rotations: Float32Array;
+  /** What was subscribed to. Joints in metres, unit vectors, [3] each. */
+  positions?: Float32Array;
+  directions?: Float32Array;
   /** Mouth and lids, 0..1, in the order of the hello's `face`. */
   face?: Float32Array;
 }
@@ -72,6 +76,7 @@ export type TextMessage =
   | { type: "event"; event: StreamEvent }
   | { type: "upload"; state: "ready" | "done" | "refused"; received: number; message: string }
   | { type: "error"; code: number; message: string }
+  | { type: "frame"; data: Record<string, unknown> }
   | { type: "other" };
 
 export class ProtocolError extends Error {}
@@ -96,13 +101,11 @@ export function decodeFrame(data: ArrayBuffer, hello: Hello): Frame {
   const flags = view.getUint8(5);
   const state = STATES[view.getUint8(6)];
   if (state === undefined) throw new ProtocolError(`voice state ${view.getUint8(6)}`);
-  const rotations = hello.bones.length * 4;
-  const body =
-    rotations +
-    (flags & POSITIONS ? hello.joints.length * 3 : 0) +
-    (flags & DIRECTIONS ? hello.directions.length * 3 : 0);
-  const face = flags & FACE ? hello.face.length : 0;
-  const values = body + face;
+  const parts: [PartName, number][] = [["rotations", hello.bones.length * 4]];
+  if (flags & POSITIONS) parts.push(["positions", hello.joints.length * 3]);
+  if (flags & DIRECTIONS) parts.push(["directions", hello.directions.length * 3]);
+  if (flags & FACE) parts.push(["face", hello.face.length]);
+  const values = parts.reduce((sum, [, count]) => sum + count, 0);
   if (data.byteLength !== HEADER_BYTES + 4 * values) {
     throw new ProtocolError(
       `frame of ${data.byteLength} bytes, its flags and hello say ${HEADER_BYTES + 4 * values}`,
@@ -115,13 +118,53 @@ export function decodeFrame(data: ArrayBuffer, hello: Hello): Frame {
     index: view.getUint32(12, true),
     sample: Number(view.getBigUint64(16, true)),
     root: floats(view, 24, 3),
-    rotations: floats(view, HEADER_BYTES, rotations),
+    rotations: new Float32Array(0),
   };
-  if (face) frame.face = floats(view, HEADER_BYTES + 4 * body, face);
-  if (!frame.rotations.every(Number.isFinite) || !frame.root.every(Number.isFinite) || frame.face?.every(Number.isFinite) === false) {
-    throw new ProtocolError(`frame ${frame.index} is not finite`);
+  let at = HEADER_BYTES;
+  for (const [name, count] of parts) {
+    frame[name] = floats(view, at, count);
+    at += 4 * count;
+  }
+  return finite(frame);
+}
+
+/** Read a frame that came as text, of a stream that `hello` announced. */
+export function readFrame(data: Record<string, unknown>, hello: Hello): Frame {
+  const state = STATES.find((name) => name === data["state"]);
+  if (state === undefined) throw new ProtocolError(`voice state ${String(data["state"])}`);
+  const frame: Frame = {
+    state,
+    reset: data["reset"] === true,
+    seq: Number(data["seq"]),
+    index: Number(data["index"]),
+    sample: Number(data["sample"]),
+    root: array(data, "root", 3),
+    rotations: array(data, "rotations", hello.bones.length * 4),
+  };
+  if ("positions" in data) frame.positions = array(data, "positions", hello.joints.length * 3);
+  if ("directions" in data) frame.directions = array(data, "directions", hello.directions.length * 3);
+  if ("face" in data) frame.face = array(data, "face", hello.face.length);
+  if (![frame.seq, frame.index, frame.sample].every(Number.isSafeInteger)) {
+    throw new ProtocolError("frame without seq, index or sample");
+  }
+  return finite(frame);
+}
+
+type PartName = "rotations" | "positions" | "directions" | "face";
+
+function finite(frame: Frame): Frame {
+  for (const part of [frame.root, frame.rotations, frame.positions, frame.directions, frame.face]) {
+    if (part && !part.every(Number.isFinite)) throw new ProtocolError(`frame ${frame.index} is not finite`);
   }
   return frame;
+}
+
+function array(data: Record<string, unknown>, key: string, count: number): Float32Array {
+  const value = data[key];
+  if (!Array.isArray(value) || value.length !== count) {
+    throw new ProtocolError(`frame: ${key} has ${Array.isArray(value) ? value.length : "no"} numbers, the hello says ${count}`);
+  }
+  return Float32Array.from(value, Number);
 }
 
 /** Read a text message; unknown types are `other`, so that newer engines work. */
@@ -149,6 +192,8 @@ export function decodeText(text: string): TextMessage {
         code: Number(message["code"]),
         message: String(message["message"] ?? ""),
       };
+    case "frame":
+      return { type: "frame", data: message };
     default:
       return { type: "other" };
   }

@@ -1,6 +1,5 @@
 // How the avatar stands while nothing is streamed: arms down, hands relaxed.
 
-import { Euler, Quaternion } from "three";
 import { newPose, type Pose } from "./timeline";
 
 /** Rotations of the left side (XYZ Euler angles, radians, VRM 1.0 axes). */
@@ -22,12 +21,20 @@ const CURL: Record<string, number> = { Index: 0.22, Middle: 0.3, Ring: 0.36, Lit
 /** The rest pose for a stream's bones; bones it does not know stay as they are. */
 export function restPose(bones: readonly string[]): Pose {
   const pose = newPose(bones.length);
-  const rotation = new Quaternion();
-  bones.forEach((bone, i) => {
-    rotation.setFromEuler(new Euler(...angles(bone)));
-    rotation.toArray(pose.rotations, i * 4);
-  });
+  bones.forEach((bone, i) => pose.rotations.set(turned(...angles(bone)), i * 4));
   return pose;
+}
+
+/** The quaternion of turns about x, then y, then z of the moving axes. */
+function turned(x: number, y: number, z: number): [number, number, number, number] {
+  const [cx, cy, cz] = [Math.cos(x / 2), Math.cos(y / 2), Math.cos(z / 2)];
+  const [sx, sy, sz] = [Math.sin(x / 2), Math.sin(y / 2), Math.sin(z / 2)];
+  return [
+    sx * cy * cz + cx * sy * sz,
+    cx * sy * cz - sx * cy * sz,
+    cx * cy * sz + sx * sy * cz,
+    cx * cy * cz - sx * sy * sz,
+  ];
 }
 
 function angles(bone: string): [number, number, number] {

@@ -1,9 +1,9 @@
 // The last frames of the stream, and the pose between two of them.
 
-import { Quaternion } from "three";
 import type { Frame, VoiceState } from "./protocol";
 
 const KEPT = 32;
+const NEARLY_SAME = 0.9999;
 
 /** A pose to write into: xyzw rotations of every bone in a row, hips offset. */
 export interface Pose {
@@ -24,14 +24,26 @@ export function copyPose(into: Pose, from: Pose): void {
 
 /** Write the pose a part `t` of the way from `a` to `b` (by slerp) into `into`. */
 export function blendPoses(into: Pose, a: Pose, b: Pose, t: number): void {
-  for (let i = 0; i < into.rotations.length; i += 4) {
-    Quaternion.slerpFlat(
-      into.rotations as unknown as number[], i,
-      a.rotations as unknown as number[], i,
-      b.rotations as unknown as number[], i, t,
-    );
-  }
+  for (let i = 0; i < into.rotations.length; i += 4) slerp(into.rotations, a.rotations, b.rotations, i, t);
   for (let i = 0; i < 3; i++) into.root[i] = a.root[i]! + (b.root[i]! - a.root[i]!) * t;
+}
+
+/** The rotation `t` of the way from `a` to `b` on the shorter arc, of the four numbers at `i`. */
+function slerp(into: Float32Array, a: Float32Array, b: Float32Array, i: number, t: number): void {
+  let cosine = 0;
+  for (let k = i; k < i + 4; k++) cosine += a[k]! * b[k]!;
+  const sign = cosine < 0 ? -1 : 1;
+  let [from, to] = [1 - t, t * sign];
+  if (cosine * sign < NEARLY_SAME) {
+    const angle = Math.acos(cosine * sign);
+    const sine = Math.sin(angle);
+    from = Math.sin((1 - t) * angle) / sine;
+    to = (sign * Math.sin(t * angle)) / sine;
+  }
+  let square = 0;
+  for (let k = i; k < i + 4; k++) square += (into[k] = from * a[k]! + to * b[k]!) ** 2;
+  const norm = Math.sqrt(square) || 1;
+  for (let k = i; k < i + 4; k++) into[k]! /= norm;
 }
 
 export interface Sampled {
