@@ -165,3 +165,25 @@ def test_small_preset_fits_its_budget():
     prototypes = 2 * config.prototypes * config.heads * config.head
     spread = 7 * 2 * nodes * nodes * config.channels
     assert counted[0] + front + gru + attention + prototypes + spread <= 8_000_000
+
+
+def test_full_preset_has_the_papers_sizes():
+    """Hop.md 4, 11: parameters in millions, and the state of TED Expressive's 42 bones."""
+    with torch.device("meta"):  # no numbers, only their shapes
+        network = HopStream(PRESETS["full"], load_skeleton("ted_expressive"), torch.zeros(9, 12))
+
+    def millions(*modules: torch.nn.Module) -> float:
+        return sum(p.numel() for m in modules for p in m.parameters()) / 1e6
+
+    assert round(millions(network.reprogramming.prototypes), 3) == 45.785
+    keys = (network.reprogramming.key, network.reprogramming.value, network.reprogramming.out)
+    assert round(millions(*keys), 3) == 2.362  # its query has 256 bands here, 128 there
+    assert round(millions(*network.language.layers), 1) == 42.5
+    shapes = network.state_shapes()
+
+    def floats(prefix: str) -> int:
+        return sum(int(np.prod(s)) for n, s in shapes.items() if n.startswith(prefix))
+
+    assert floats("language.") == 589_824 + 2
+    assert floats("graph.") == 32_256 + 2 * 256
+    assert floats("gru.") == 1_400
