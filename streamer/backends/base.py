@@ -25,7 +25,7 @@ class StepBackend(Protocol[S]):
 
     @property
     def name(self) -> str:
-        """`onnxruntime`, `torch` or `tensorrt`."""
+        """What `--backend` calls it."""
         ...
 
     @property
