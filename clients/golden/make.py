@@ -35,6 +35,7 @@ from streamer.wire import (
 from streamer.wire_requests import (
     Ack,
     AvatarUpload,
+    Choose,
     ClientHello,
     Control,
     End,
@@ -124,6 +125,21 @@ def events():
             data={"code": "lag", "message": "frames are not acknowledged since 1.2 s", "dropped": 7},
         ),
         Event(kind="settings", sample=21000, data={"style": "calm", "intensity": 0.5}),
+        Event(
+            kind="choices",
+            sample=21000,
+            data={
+                "source": "mic Blue Yeti",
+                "device": "Blue Yeti",
+                "devices": [
+                    {"id": "Blue Yeti", "name": "Blue Yeti", "default": True},
+                    {"id": "Mikrofon “2”", "name": "Mikrofon “2”", "default": False},
+                ],
+                "model": "golden",
+                "backend": "onnxruntime",
+                "models": [{"id": "golden", "name": "golden"}],
+            },
+        ),
         Event(kind="end", sample=22400),
     ]
 
@@ -160,6 +176,9 @@ def requests():
         Interrupt(),
         Control(settings={"intensity": 0.5, "mirror": True, "style": "calm"}),
         Control(settings={"avatar": "default"}),
+        Choose(),
+        Choose(device="Blue Yeti"),
+        Choose(model="golden", rescan=True),
         AvatarUpload(name="mine.vrm", size=1048576, sha256=DIGEST),
         Ping(id=7),
         End(),
