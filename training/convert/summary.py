@@ -40,7 +40,8 @@ def summary_lines(manifest: Manifest, shown: int = 10) -> list[str]:
     windows = totals["windows"]
     dropped = ", ".join(f"{windows[r]} {r}" for r in REASONS[1:] if windows[r]) or "none"
     hours = ", ".join(
-        f"{split} {totals['clips'][split]} clips {totals['hours'][split]:.2f} h" for split in SPLITS
+        f"{split} {totals['clips'][split]} clips {_span(totals['hours'][split])}"
+        for split in SPLITS
     )
     lines = [
         f"{totals['recordings']} recordings, {hours}; {totals['words']} words",
@@ -69,7 +70,7 @@ def _draw(folder: Path, manifest: Manifest, problems: list[dict[str, str]]) -> N
     axes[0].set_title(f"{total} windows of 2.8 s: kept, or dropped for")
     hours = [manifest.totals["hours"][split] for split in SPLITS]
     labels = [
-        f"{h:.2f} h, {manifest.totals['clips'][s]} clips"
+        f"{_span(h)}, {manifest.totals['clips'][s]} clips"
         for s, h in zip(SPLITS, hours, strict=True)
     ]
     _bars(axes[1], list(SPLITS), hours, labels, colour=_KEPT)
@@ -97,6 +98,10 @@ def _draw(folder: Path, manifest: Manifest, problems: list[dict[str, str]]) -> N
     finally:
         plt.close(chart)
         part.unlink(missing_ok=True)
+
+
+def _span(hours: float) -> str:
+    return f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.1f} min"
 
 
 def _bars(
