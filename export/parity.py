@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -98,7 +98,8 @@ def offline(
         codes[None],
         torch.tensor(seed)[None],
     )
-    return (drawn.poses[-1][0].unflatten(-1, (-1, 3)) + network.mean).numpy()
+    flat = cast(Any, drawn.poses[-1][0])  # partly untyped
+    return cast(Array, (flat.unflatten(-1, (-1, 3)) + network.mean).numpy())
 
 
 def draw(dice: Dice, frames: int, seed: Array) -> torch.Tensor:

@@ -21,7 +21,6 @@ from tests.contract.test_ha2g_stream_artifact import whole_sequence
 from tests.stream_networks import tiny_hop
 from tests.unit.test_tensorrt_api import offences
 
-
 pytestmark = pytest.mark.timeout(900)  # three exports in its fixture, on machines that share a core
 
 
