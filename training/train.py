@@ -34,6 +34,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="change a setting of the recipe, e.g. batch=64 or weights.physical=0",
     )
     parser.add_argument("--fgd", type=Path, metavar="RUN", help="of autoencoder; FGD decides")
+    parser.add_argument(
+        "--embeddings", type=Path, metavar="FILE.vec", help="fastText vectors to begin with"
+    )
     parser.add_argument("--accelerator", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     parser.add_argument("--devices", default="1", metavar="N|auto", help="processes here")
     parser.add_argument("--nodes", type=int, default=1, help="machines, each with --devices")
@@ -71,7 +74,7 @@ def _run(args: argparse.Namespace) -> int:
         nodes=args.nodes,
         workers=args.workers,
     )
-    training = Training(store, args.out, recipe, machine, args.fgd)
+    training = Training(store, args.out, recipe, machine, args.fgd, args.embeddings)
     done = training.run()
     if training.fabric.is_global_zero:
         print(f"{recipe.name}: {done} steps, {args.out}")

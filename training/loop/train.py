@@ -18,6 +18,7 @@ from streamer.errors import InputError, UsageError
 from streamer.spec import sha256
 from training.loop.average import Average
 from training.loop.crops import CropSet
+from training.loop.embeddings import fill_tables, read_vectors
 from training.loop.log import RunLog
 from training.loop.order import Order, Steps
 from training.loop.parallel import rows, synchronise
@@ -106,10 +107,17 @@ class Training:
     """One run. `run` may be called once; a process owns one."""
 
     def __init__(
-        self, store: Store, out: Path, recipe: Recipe, machine: Machine, fgd: Path | None = None
+        self,
+        store: Store,
+        out: Path,
+        recipe: Recipe,
+        machine: Machine,
+        fgd: Path | None = None,
+        embeddings: Path | None = None,
     ) -> None:
         """Build everything and read the newest point, if there is one.
 
+        embeddings: word vectors to begin with (`training.loop.embeddings`).
         fgd: a run of recipe `autoencoder`; then the lowest FGD decides which
         weights are best, as in the papers, else the lowest mean absolute error.
         """
@@ -118,6 +126,9 @@ class Training:
         self.fabric = open_fabric(recipe, machine)
         torch.manual_seed(recipe.seed)
         self.system: System = build_system(recipe, facts)
+        if embeddings is not None:
+            vectors = read_vectors(embeddings, facts.vocabulary)
+            fill_tables(self.system.network, len(facts.vocabulary), vectors)
         judge = self.system.judge()
         if not recipe.dropout:
             for module in (self.system, judge):
@@ -128,7 +139,9 @@ class Training:
         self.windows, self.workers = windows, machine.workers
         self.validation = None if held is None else Validation(held, fgd)
         if self.fabric.is_global_zero:
-            begin(out, recipe, facts, _described(store, len(windows)))
+            described = _described(store, len(windows))
+            described["embeddings"] = embeddings.name if embeddings else ""
+            begin(out, recipe, facts, described)
         self.fabric.barrier()
         self._join(judge)
 
