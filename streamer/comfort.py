@@ -14,6 +14,7 @@ from streamer.avatar import Avatar
 from streamer.clock import SAMPLE_RATE
 from streamer.comfort_filters import Damped, Lately, OneEuro, RotationFilter, scaled
 from streamer.comfort_idle import add_breathing, add_mood, add_sway
+from streamer.comfort_rate import StrokeGate
 from streamer.comfort_settings import Settings
 from streamer.comfort_torso import TorsoGuard
 from streamer.gestures import Performance
@@ -64,6 +65,7 @@ class Comfort:
         self._guard = TorsoGuard(avatar)
         self._filter: RotationFilter | None = None
         self._lately = Lately(_LATELY_S)
+        self._strokes = StrokeGate(_ARMS)
         self._mood = np.zeros(2)  # listening, thinking: how much of it is shown
         self._locked: dict[str, Float32] = {}
         self._gesture: Performance | None = None
@@ -152,7 +154,8 @@ class Comfort:
         lately = self._lately(rotations, dt)
         if s.energy != 1.0:
             rotations = scaled(lately, rotations, np.where(_ARMS, s.energy, 1.0))
-        follow = np.where(_ARMS, s.amplitude, 1.0)
+        strokes = self._strokes(rotations, dt, s.rate)
+        follow = np.where(_ARMS, s.amplitude * strokes, 1.0)
         follow = follow * np.where(_LEFT, s.left, 1.0) * np.where(_RIGHT, s.right, 1.0)
         follow = follow * np.where(_FINGERS, s.fingers, 1.0)
         follow = follow * np.where(_HEAD, s.head, 1.0) * np.where(_BODY, s.body, 1.0)

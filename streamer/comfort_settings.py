@@ -16,7 +16,8 @@ class Settings:
     """Every setting. The defaults change nothing.
 
     amplitude: of the arms, from hanging down (0) to as computed (1) and beyond.
-    energy: of their movement about where they have been lately. left, right,
+    energy: of their movement about where they have been lately. rate: how many of the
+    strokes are performed, the others are hinted at. left, right,
     fingers, head, body: how far each part follows, 0 at rest. spread: degrees by
     which the arms are held away from the body. torso_radius: in metres, of the
     capsule that hands and elbows are kept out of, 0 for none. filter and
@@ -28,6 +29,7 @@ class Settings:
 
     amplitude: float = 1.0
     energy: float = 1.0
+    rate: float = 1.0
     left: float = 1.0
     right: float = 1.0
     fingers: float = 1.0
@@ -50,6 +52,7 @@ class Settings:
 LIMITS: Mapping[str, tuple[float, float]] = {
     "amplitude": (0.0, 1.5),
     "energy": (0.0, 2.0),
+    "rate": (0.0, 1.0),
     "left": (0.0, 1.0),
     "right": (0.0, 1.0),
     "fingers": (0.0, 1.0),

@@ -143,7 +143,8 @@ class ReplayConfig:
 class ServeConfig:
     """`gesture serve`: at most `sessions` remote sessions at once.
 
-    asr: what listens to each session, as `open_remote_words` reads it.
+    asr: what listens to each session, as `open_remote_words` reads it. mouth: frames
+    have a face. osc_in: a loopback port for settings of every session.
     """
 
     model: ModelConfig
@@ -152,6 +153,8 @@ class ServeConfig:
     asr: str = "external"
     words: Policy = "stable_prefix"
     avatar: Path | None = None
+    mouth: bool = False
+    osc_in: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

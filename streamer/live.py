@@ -13,6 +13,7 @@ from streamer.audio.opening import open_source
 from streamer.audio.source import AudioSource
 from streamer.avatar import read_avatar
 from streamer.backends.loading import find_artifact
+from streamer.body_size import body_radius
 from streamer.bone_map import read_bone_map
 from streamer.choices import Choices, known_models
 from streamer.clock import SAMPLE_RATE
@@ -55,7 +56,9 @@ async def live(config: LiveConfig, *, began: float, status: TextIO | None = None
         avatar = None if config.avatar is None else read_avatar(config.avatar)
         rig = avatar if config.bone_map is None else read_bone_map(config.bone_map)
         face = Face() if makes_face(config.mouth, config.vmc_options) else None
-        steering = Steering(profiles=ProfileStore(default_folder()), avatar=avatar, face=face)
+        radius = None if config.avatar is None else body_radius(config.avatar)
+        profiles = ProfileStore(default_folder())
+        steering = Steering(profiles=profiles, avatar=avatar, face=face, radius=radius)
         recordings = [
             open_recording(path, later.hello, avatar=rig, worn=config.avatar)
             for path in config.record

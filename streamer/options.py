@@ -192,6 +192,8 @@ def serve_config(told: argparse.Namespace) -> ServeConfig:
         model=_model(told),
         server=_server(told),
         sessions=told.sessions,
+        mouth=told.mouth,
+        osc_in=told.osc_in,
         asr=told.asr,
         words=told.words,
         avatar=told.avatar,
@@ -345,9 +347,7 @@ def _add_outlets(parser: argparse.ArgumentParser) -> None:
         metavar="HOST:PORT",
         help="send head and face to Unreal, usually 127.0.0.1:11111",
     )
-    parser.add_argument(
-        "--osc-in", type=parse_port, metavar="PORT", help="take settings by OSC on this port"
-    )
+    _add_osc_in(parser)
     _add_mouth(parser)
     parser.add_argument("--no-server", action="store_true", help="no page, no WebSocket")
     _add_server(parser)
@@ -389,6 +389,12 @@ def _add_bone_map(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_osc_in(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--osc-in", type=parse_port, metavar="PORT", help="take settings by OSC on this port"
+    )
+
+
 def _add_mouth(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mouth",
@@ -413,6 +419,10 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         help="external: clients send their words; or a recogniser for each session, "
         "pocketsphinx, sherpa:DIR or transformers:DIR",
     )
+    parser.add_argument(
+        "--mouth", action="store_true", help="frames have mouth and lids from the voice"
+    )
+    _add_osc_in(parser)
     _add_policy(parser)
     _add_server(parser)
 

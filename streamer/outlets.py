@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 from streamer.avatar import Avatar, read_avatar
+from streamer.body_size import body_radius
 from streamer.clock import Clock
 from streamer.config import (
     LiveConfig,
@@ -140,7 +141,7 @@ async def start_server(
     def show(path: Path | None) -> Mapping[str, Any]:
         worn = None if path is None else read_avatar(path)
         shown(worn)
-        return steering.set_avatar(worn)
+        return steering.set_avatar(worn, radius=None if path is None else body_radius(path))
 
     server = Server(
         ServerConfig(
@@ -180,8 +181,16 @@ def retarget(sinks: Sequence[Sink], avatar: Avatar | None) -> None:
             sink.set_avatar(avatar)
 
 
+class Controlled(Protocol):
+    """What takes settings: one stream's `Steering`, or a server's `House`."""
+
+    def control(self, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Change settings by name; return all that are in effect."""
+        ...
+
+
 async def listen_for_settings(
-    stack: AsyncExitStack, port: int, steering: Steering, tell: Callable[[Event], None]
+    stack: AsyncExitStack, port: int, steering: Controlled, tell: Callable[[Event], None]
 ) -> int:
     """Take settings by OSC on a port, and tell viewers of them; return the port."""
     from streamer.osc_control import OscControl

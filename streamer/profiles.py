@@ -30,6 +30,10 @@ class ProfileStore:
             raise UsageError(f"avatar digest {sha256!r:.40} is not hexadecimal")
         return self._folder / f"{_MANNEQUIN if sha256 is None else sha256[:16]}.toml"
 
+    def has(self, sha256: str | None) -> bool:
+        """Whether an avatar has settings of its own."""
+        return self.path(sha256).is_file()
+
     def load(self, sha256: str | None) -> Settings:
         """Return an avatar's settings, neutral if it has none yet; raises `ConfigError`."""
         path = self.path(sha256)

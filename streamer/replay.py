@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 from streamer import __version__
 from streamer.avatar import read_avatar
+from streamer.body_size import body_radius
 from streamer.bone_map import read_bone_map
 from streamer.clock import SAMPLE_RATE
 from streamer.config import ReplayConfig
@@ -50,7 +51,9 @@ async def replay(config: ReplayConfig, *, status: TextIO | None = None) -> dict[
         hello = recording.take.hello if faces else replace(recording.take.hello, face=())
         avatar = None if config.avatar is None else read_avatar(config.avatar)
         rig = avatar if config.bone_map is None else read_bone_map(config.bone_map)
-        steering = Steering(profiles=ProfileStore(default_folder()), avatar=avatar)
+        radius = None if config.avatar is None else body_radius(config.avatar)
+        profiles = ProfileStore(default_folder())
+        steering = Steering(profiles=profiles, avatar=avatar, radius=radius)
         sinks = [
             open_recording(path, lambda: hello, avatar=rig, worn=config.avatar)
             for path in config.record

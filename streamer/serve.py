@@ -11,13 +11,16 @@ from streamer.asr.opening import open_remote_words
 from streamer.asr.remote import HeardSession, check
 from streamer.config import ServeConfig
 from streamer.errors import UsageError
+from streamer.face import Face
 from streamer.interrupt import interruptible
 from streamer.metrics import open_metrics
+from streamer.outlets import listen_for_settings
 from streamer.playing import load_engine
 from streamer.progress import StatusLine
 from streamer.server import Server, ServerConfig
 from streamer.session import SessionOptions
-from streamer.types import Hello
+from streamer.steered import House, SteeredSession
+from streamer.types import Event, Hello
 
 _clock = time.perf_counter
 
@@ -33,13 +36,17 @@ async def serve(config: ServeConfig, *, status: TextIO | None = None) -> None:
         engine = loaded.engine
         stack.push_async_callback(engine.aclose)
 
-        def open_session(asked: SessionOptions) -> HeardSession:
+        house = House()
+
+        def open_session(asked: SessionOptions) -> SteeredSession:
             """Open a session; what the client leaves open is as the command line says."""
             own = config.model
             lookahead = own.lookahead if asked.lookahead is None else asked.lookahead
             style = own.style if asked.style is None else asked.style
             session = engine.open_session(replace(asked, lookahead=lookahead, style=style))
-            return HeardSession(session, words, policy=config.words, clock=_clock)
+            heard = HeardSession(session, words, policy=config.words, clock=_clock)
+            face = Face(seed=asked.seed) if config.mouth else None
+            return SteeredSession(heard, house=house, face=face)
 
         server = Server(
             ServerConfig(
@@ -60,6 +67,8 @@ async def serve(config: ServeConfig, *, status: TextIO | None = None) -> None:
         stack.push_async_callback(server.aclose)
         if config.avatar is not None:
             await server.set_avatar(config.avatar)
+        if config.osc_in is not None:
+            await listen_for_settings(stack, config.osc_in, house, _told)
         line = StatusLine(status or sys.stderr, _clock)
         line.say(
             f"Gesture Streamer {__version__}: {engine.spec.name} on {loaded.backend.name} "
@@ -69,6 +78,10 @@ async def serve(config: ServeConfig, *, status: TextIO | None = None) -> None:
         line.say(f"  words     {'sent by clients' if config.asr == 'external' else config.asr}")
         line.say("  Ctrl-C ends")
         await stop.wait()
+
+
+def _told(event: Event) -> None:
+    """Sessions tell their clients themselves."""
 
 
 def _no_stream() -> Hello:

@@ -1,21 +1,21 @@
 """A remote session: a client pushes audio and words, and gets frames."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from typing import Final, Protocol
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from streamer.clock import SAMPLE_RATE, Clock
-from streamer.errors import ProtocolError
+from streamer.errors import GestureError, ProtocolError
 from streamer.serving.viewer import Viewer
 from streamer.session import SessionOptions
 from streamer.sinks.websocket import WebSocketSink
 from streamer.types import AudioChunk, Event, Hello, SkeletonFrame, WordEvent
 from streamer.wire import CloseCode, event_json
-from streamer.wire_requests import End, Interrupt, decode_audio, decode_request
+from streamer.wire_requests import Control, End, Interrupt, decode_audio, decode_request
 
 AHEAD_S: Final = 10.0
 """How far a gap may put a client's sample index ahead of the time since it opened."""
@@ -57,6 +57,15 @@ class RemoteSession(Protocol):
 
     async def aclose(self) -> None:
         """End now; may be called again."""
+        ...
+
+
+@runtime_checkable
+class Steerable(Protocol):
+    """A session whose motion its client may set."""
+
+    def control(self, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Change settings by name; return all that are in effect. Raises `UsageError`."""
         ...
 
 
@@ -186,11 +195,21 @@ async def _read(
                 session.interrupt()
             case End():
                 return True
+            case Control(settings=wanted) if isinstance(session, Steerable):
+                viewer.tell(event_json(_controlled(session, wanted, viewer.last_sample)))
             case request if viewer.handle(request):
                 pass
             case request:
                 kind = type(request).__name__
                 raise ProtocolError(f"{kind} is no message for a running session")
+
+
+def _controlled(session: Steerable, wanted: Mapping[str, Any], sample: int) -> Event:
+    try:
+        return Event(kind="settings", sample=sample, data=session.control(wanted))
+    except GestureError as error:
+        data = {"code": "refused", "message": str(error)}
+        return Event(kind="warning", sample=sample, data=data)
 
 
 async def _write(session: RemoteSession, sink: WebSocketSink) -> None:

@@ -75,3 +75,25 @@ def test_sessions_are_served_and_limited(server: tuple[subprocess.Popen[str], st
     if sys.platform != "win32":
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 0
+
+
+def test_a_client_sets_its_own_motion(server: tuple[subprocess.Popen[str], str]) -> None:
+    _, url = server
+    protocols = [Subprotocol(JSON_SUBPROTOCOL)]
+    with connect(url, subprotocols=protocols) as one, connect(url, subprotocols=protocols) as two:
+        for socket in (one, two):
+            say_hello(socket)
+            assert json.loads(socket.recv(timeout=30))["type"] == "hello"
+        answers = []
+        for socket, settings in (
+            (one, {"amplitude": 0.5}),
+            (two, {}),
+            (one, {"speed": 1}),
+            (one, {"profile": "save"}),
+        ):
+            socket.send(json.dumps({"type": "control", "settings": settings}))
+            answers.append(json.loads(socket.recv(timeout=30)))
+        assert [a["event"] for a in answers] == ["settings", "settings", "warning", "warning"]
+        assert (answers[0]["amplitude"], answers[1]["amplitude"]) == (0.5, 1.0)
+        assert "no setting" in answers[2]["message"]
+        assert "profiles" in answers[3]["message"]

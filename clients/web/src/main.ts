@@ -105,10 +105,8 @@ class App {
     const { Panel } = await import("./panel/panel");
     const panel = new Panel(
       {
-        control: (settings) => {
-          // The settings are those of the engine's own session.
-          if (!this.ownSession) this.connection.control(settings);
-        },
+        // Of what is shown: the engine's own stream, or a session of this browser's.
+        control: (settings) => this.connection.control(settings),
         choose: (choice) => {
           if (!this.ownSession) this.connection.choose({ ...choice });
         },
@@ -195,9 +193,9 @@ class App {
     this.panel?.begin(hello);
     // Every session counts its audio from 0.
     this.pcm = this.ownSession && this.sound ? new Pcm(this.sound.rate) : null;
-    if (!this.ownSession && this.panel?.shown) {
+    if (this.panel?.shown) {
       this.connection.control({}); // which are in effect?
-      this.connection.choose({});
+      if (!this.ownSession) this.connection.choose({});
     }
     if (hello.avatar) void this.fetchAvatar(hello.avatar);
   }

@@ -39,6 +39,7 @@ export const GROUPS: readonly { title: string; controls: readonly Control[] }[] 
     controls: [
       part("amplitude", "Size", 1.5),
       part("energy", "Energy", 2),
+      part("rate", "How many gestures"),
       part("left", "Left arm"),
       part("right", "Right arm"),
       part("fingers", "Fingers"),
@@ -101,6 +102,9 @@ export const TRIGGERS = [
   ["shrug", "Shrug"],
   ["point", "Point"],
 ] as const;
+
+/** What `fit` measures on the avatar. */
+export const FITS = [["body", "Keep hands out of this body"]] as const;
 
 /** What `profile` does with the avatar's settings. */
 export const PROFILES = [

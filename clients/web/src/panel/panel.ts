@@ -6,6 +6,7 @@ import type { Choices, Frame, Hello, Latency } from "../protocol";
 import { type Choice, ChoicesView } from "./choices";
 import {
   type Control,
+  FITS,
   GROUPS,
   PROFILES,
   type Slider,
@@ -69,6 +70,7 @@ export class Panel {
     this.noComfort = make("p", "This engine has no settings to change.");
     this.comfort.append(this.noComfort);
     for (const group of GROUPS) this.comfort.append(this.group(group.title, group.controls));
+    this.comfort.append(this.buttons("Hands and body", "fit", FITS));
     this.comfort.append(this.buttons("Gesture now", "trigger", TRIGGERS));
     this.comfort.append(this.buttons("These settings", "profile", PROFILES));
 
