@@ -19,6 +19,8 @@ from streamer.errors import ArtifactError
 
 _EPSILON = 1e-12
 """BERT's, so that its weights give its numbers."""
+_BLOCK = 256
+"""Frames of a whole sequence that attend at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +77,27 @@ class CausalLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Run sequences [B, T, width]."""
-        span, frames = self.shape.span, torch.arange(x.shape[1], device=x.device)
-        slot = span - 1 - (frames[:, None] - frames)
-        seen = (slot >= 0) & (slot < span)
-        mask = self.bias[:, slot.clamp(0, span - 1)].masked_fill(~seen, float("-inf"))
         query, key, value = (self._heads(part(x)) for part in (self.query, self.key, self.value))
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        return self._finish(x, mixed.transpose(1, 2).flatten(2))
+        frames = torch.arange(x.shape[1], device=x.device)
+        mixed: list[Tensor] = []
+        # block by block, so that an hour needs no more memory than it has frames
+        for at in range(0, x.shape[1], _BLOCK):
+            asking = slice(at, at + _BLOCK)
+            seen = slice(max(0, at - self.shape.span + 1), at + _BLOCK)
+            mask = self._mask(frames[asking], frames[seen])
+            mixed.append(
+                F.scaled_dot_product_attention(
+                    query[:, :, asking], key[:, :, seen], value[:, :, seen], attn_mask=mask
+                )
+            )
+        return self._finish(x, torch.cat(mixed, 2).transpose(1, 2).flatten(2))
+
+    def _mask(self, asking: Tensor, seen: Tensor) -> Tensor:
+        """Return what is added to the scores [heads, asking, seen] of frames."""
+        slot = self.shape.span - 1 - (asking[:, None] - seen)
+        inside = (slot >= 0) & (slot < self.shape.span)
+        bias = self.bias[:, slot.clamp(0, self.shape.span - 1)]
+        return bias.masked_fill(~inside, float("-inf"))
 
     def step(self, x: Tensor, age: Tensor, state: State, new: State) -> Tensor:
         """Run one frame [S, width]; age [S, 1]: frames in sight, this one included."""

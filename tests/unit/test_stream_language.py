@@ -45,6 +45,14 @@ def test_cached_steps_equal_whole_sequences(positions: int, layers: int) -> None
     torch.testing.assert_close(stepped(model, x), whole, atol=1e-12, rtol=0)
 
 
+def test_blocks_of_a_long_sequence_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = uneven(SHAPE), torch.randn(2, FRAMES, 8).double()
+    whole = model(x)
+    for block in (1, 4, 8):
+        monkeypatch.setattr("models.stream_language._BLOCK", block)
+        torch.testing.assert_close(model(x), whole, atol=1e-12, rtol=0)
+
+
 def test_it_sees_its_span_for_each_layer_and_no_more() -> None:
     model, x = uneven(SHAPE), torch.randn(FRAMES, 8).double()
     base, later = model(x[None])[0], x.clone()
