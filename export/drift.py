@@ -28,6 +28,7 @@ from streamer.backends.base import StepBackend
 from streamer.backends.loading import BACKENDS, DEFAULT_MODEL, choose_backend, find_artifact
 from streamer.backends.onnxruntime import OnnxRuntimeBackend
 from streamer.backends.precision import PRECISIONS
+from streamer.bench import commit, machine
 from streamer.clock import SAMPLE_RATE
 from streamer.errors import GestureError
 from streamer.spec import ModelSpec, load_manifest, sha256, write_manifest
@@ -120,7 +121,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"drift: {error}", file=sys.stderr)
         return 2
     compared = {"model": full.spec.name, "backend": lower.name, "precision": lower.precision}
-    print(json.dumps({**compared, "reason": choice.reason, **asdict(found)}))
+    where = {"reason": choice.reason, "machine": machine(), "commit": commit()}
+    print(json.dumps({**compared, **asdict(found), **where}))
     return 0
 
 
