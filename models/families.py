@@ -12,6 +12,7 @@ from models.ha2g_stream import PRESETS as HA2G_PRESETS
 from models.ha2g_stream import Drawn, Ha2gStream, StreamConfig
 from models.hop_stream import PRESETS as HOP_PRESETS
 from models.hop_stream import HopStream, HopStreamConfig
+from models.rhythm import Rhythm
 from streamer.errors import UsageError
 from streamer.skeleton import Skeleton
 
@@ -46,6 +47,11 @@ class StreamNetwork(Protocol):
     @property
     def mean(self) -> Tensor:
         """The mean pose [D, 3]."""
+        ...
+
+    @property
+    def rhythm(self) -> Rhythm:
+        """What decides when a gesture begins."""
         ...
 
     def features(self, windows: Tensor) -> tuple[Tensor, Tensor]:
