@@ -13,6 +13,7 @@ from training import (
     fit,
     importing,
     seeds,
+    selection,
     throughput,
     train,
     transcribe,
@@ -39,6 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         asr,
         transcribe,
         seeds,
+        selection,
         view,
         visemes,
     ):

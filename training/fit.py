@@ -14,6 +14,7 @@ from torch import Tensor
 
 from models.checkpoint import Checkpoint, save_checkpoint
 from models.families import Family, fresh_network, presets
+from models.ha2g_stream import Ha2gStream, StreamConfig
 from training.dataset import Batch, CorpusTensors
 from training.losses_stream import LossWeights, StreamLoss
 from training.progress import track
@@ -25,7 +26,7 @@ class FitOptions:
 
     family, preset: the network (`models/families.py`); steps: optimiser steps;
     crop: frames per crop; held: shards kept apart; keep: steps between two points
-    from which a killed run goes on.
+    from which a killed run goes on; code_numbers: of the gesture code that are used.
     """
 
     family: Family = "ha2g_stream"
@@ -38,6 +39,7 @@ class FitOptions:
     held: int = 4
     ema: float = 0.998
     keep: int = 200
+    code_numbers: int = 12
 
 
 class Average:
@@ -58,18 +60,32 @@ class Average:
                 self.tensors[key].copy_(value)
 
 
-def fit(corpus: Path, out: Path, options: FitOptions, weights: LossWeights) -> Path:
+def fit(
+    corpus: Path,
+    out: Path,
+    options: FitOptions,
+    weights: LossWeights,
+    *,
+    config: StreamConfig | None = None,
+) -> Path:
     """Train a streaming network and write its checkpoint folder; returns the folder.
 
+    config: sizes of an `ha2g_stream` other than its preset's.
     Progress goes to standard error, losses to `log.jsonl`; a run that finds
     `resume.pt` in `out` goes on from there with the same random draws.
     """
     out.mkdir(parents=True, exist_ok=True)
-    config = presets(options.family)[options.preset]
-    train = CorpusTensors.load(corpus, config, only=slice(options.held, None))
-    held = CorpusTensors.load(corpus, config, only=slice(0, options.held))
+    hearing = config or presets(options.family)[options.preset]
+    train = CorpusTensors.load(corpus, hearing, only=slice(options.held, None))
+    held = CorpusTensors.load(corpus, hearing, only=slice(0, options.held))
+    for part in (train, held):
+        part.codes[:, options.code_numbers :] = 0.0
     torch.manual_seed(options.seed)
-    network = fresh_network(options.family, options.preset, train.skeleton, train.codes)
+    network = (
+        Ha2gStream(config, train.skeleton, train.codes)
+        if config
+        else fresh_network(options.family, options.preset, train.skeleton, train.codes)
+    )
     loss = StreamLoss(train.skeleton, weights)
     learnt = [p for p in network.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(learnt, lr=options.rate, weight_decay=1e-4)
@@ -194,8 +210,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     defaults = FitOptions()
     parser.add_argument("--family", choices=get_args(Family), default=defaults.family)
     parser.add_argument("--preset", default=defaults.preset, help="sizes of the family")
-    for name in ("steps", "batch", "crop", "seed", "held", "keep"):
-        parser.add_argument(f"--{name}", type=int, default=getattr(defaults, name))
+    for name in ("steps", "batch", "crop", "seed", "held", "keep", "code_numbers"):
+        flag = f"--{name.replace('_', '-')}"
+        parser.add_argument(flag, type=int, default=getattr(defaults, name))
     for name in ("rate", "ema"):
         parser.add_argument(f"--{name}", type=float, default=getattr(defaults, name))
     terms = LossWeights()
