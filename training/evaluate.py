@@ -26,6 +26,8 @@ from streamer.windowing import DEFAULT_SEED
 from training import report
 from training.answers import measure_answers
 from training.clips import Library, load_library
+from training.convert.body import body_directions
+from training.convert.smplx import smplx_rotations
 from training.endurance import Stirred, measure_endurance, measure_sounds
 from training.likeness import Likeness, learn
 from training.listening import Heard
@@ -45,7 +47,7 @@ from training.played import (
     speech_sets,
     voice_rms,
 )
-from training.relative import Speech, Sums, compare, sum_up
+from training.relative import Speech, Sums, apart, compare, figures, sum_up
 from training.report import Further, Row
 from training.sequences import LOOKAHEADS
 from training.toys import looped_clip, loudness_forearm, mean_pose
@@ -110,6 +112,20 @@ class Bench:
             must_fail=must_fail,
         )
 
+    def describe(self, motion: str, poses: Float, voiced: npt.NDArray[np.bool_]) -> Row:
+        """Return the row of motion to other speech, without what depends on accents."""
+        speech = Speech.of(voiced, np.zeros_like(voiced))
+        sums = sum_up(poses, speech, self.library.apexes, self.likeness)
+        ones = np.ones(self.speech.count)
+        plan = figures(self._sum(self.plan(2)), ones, self.likeness)
+        return Row(
+            motion=motion,
+            lookahead=2,
+            condition="its own speech",
+            measures=apart(sums, plan, speech.count, self.likeness),
+            judged=False,
+        )
+
     def _sum(self, poses: Float) -> Sums:
         return sum_up(poses, self.speech, self.library.apexes, self.likeness)
 
@@ -160,6 +176,27 @@ def rows_of(bench: Bench, wanted: Wanted) -> list[Row]:
         rows.append(bench.measure(name, poses, lookahead, must_fail=True))
         _say(rows[-1])
     return rows
+
+
+def truth_of(data: Path, bench: Bench) -> list[Row]:
+    """Return the row of a real speaker, 40 s of BEAT2, where his recording is at hand.
+
+    Its sound is all but silent as we have it, so what needs accents is left out; word
+    times say when he speaks. The plan is that of the other speech. People gesture
+    less evenly than it and never rest as it does: the bounds do not judge them.
+    """
+    take = data / "beat2_sample" / "2_scott_0_1_1_a.npz"
+    if not take.is_file():
+        return []
+    with np.load(take) as recorded:
+        world = smplx_rotations(recorded["poses"])
+        fps = float(recorded["mocap_frame_rate"])
+    poses = body_directions(world, load_skeleton("upper_body"), fps).astype(np.float64)
+    words = json.loads(take.with_suffix(".words.json").read_text("utf-8"))
+    voiced = np.zeros(len(poses), np.bool_)
+    for word in words:
+        voiced[int(word["start"] * FPS) : int(word["end"] * FPS) + 1] = True
+    return [bench.describe("BEAT2 speaker", poses, voiced)]
 
 
 def further_of(bench: Bench, model: str, wanted: Wanted) -> Further:
@@ -241,7 +278,9 @@ def _run(args: argparse.Namespace) -> int:
     if not wanted.lookaheads or not wanted.conditions:
         raise UsageError("evaluate: at least one lookahead and one condition")
     bench = Bench(audio, load_library(clips), args.seed)
-    rows = rows_of(bench, wanted) if "measures" in wanted.parts else []
+    rows: list[Row] = []
+    if "measures" in wanted.parts:
+        rows = rows_of(bench, wanted) + truth_of(args.data, bench)
     further = [further_of(bench, model, wanted) for model in wanted.models]
     result = report.Result(
         speech_s=len(audio) / RATE,

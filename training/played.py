@@ -44,7 +44,7 @@ def speech_sets(data: Path) -> dict[str, list[Path]]:
         ("ljspeech", "speech_ljspeech/wavs/*.wav"),
         ("jfk", "speech_jfk/*.flac"),
         ("librivox", "speech_librivox/*.wav"),
-        ("beat2", "beat2_sample/**/*.wav"),
+        ("beat2", "beat2_sample/speech_only/*.wav"),
     ):
         if paths := sorted(data.glob(pattern)):
             sets[name] = paths

@@ -202,6 +202,26 @@ def compare(
     return out
 
 
+def apart(
+    sums: Sums, plan: dict[str, float], stretch_count: int, likeness: Likeness
+) -> dict[str, Measured]:
+    """Return the measures of a motion whose plan is of other speech, without accents'."""
+    out: dict[str, Measured] = {}
+    for name, bound in BOUNDS.items():
+        if name.startswith("accent"):
+            continue
+
+        def relative(weights: Float, name: str = name, bound: Bound = bound) -> float:
+            value = figures(sums, weights, likeness)[name]
+            return _relative(bound.kind, value, plan[name])
+
+        value, low, high = bootstrap(stretch_count, relative)
+        own = figures(sums, np.ones(stretch_count), likeness)[name]
+        judged = verdict(value, low, high, bound)
+        out[name] = Measured(value=own, relative=value, low=low, high=high, verdict=judged)
+    return out
+
+
 def verdict(value: float, low: float, high: float, bound: Bound) -> Verdict:
     """Judge a value with its interval: `unsure` where only a part of that is within bounds."""
     if not bound.low <= value <= bound.high:

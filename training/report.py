@@ -25,7 +25,8 @@ from training.relative import BOUNDS, Bound, Measured
 class Row:
     """One motion under one condition.
 
-    must_fail: it is there to show that the measures can tell.
+    must_fail: it is there to show that the measures can tell. judged: the bounds,
+    which are a plan's, apply to it.
     """
 
     motion: str
@@ -33,10 +34,13 @@ class Row:
     condition: str
     measures: dict[str, Measured]
     must_fail: bool = False
+    judged: bool = True
 
     @property
     def failed(self) -> tuple[str, ...]:
         """The measures that are out of bounds."""
+        if not self.judged:
+            return ()
         return tuple(n for n, m in self.measures.items() if m.verdict == "fails")
 
     def to_json(self) -> dict[str, Any]:
@@ -115,8 +119,8 @@ def _rows_table(rows: Sequence[Row]) -> str:
     bounds = ["must be", "", "", *map(_bound_text, BOUNDS.values()), ""]
     lines = [head, ["---"] * len(head), bounds]
     for row in rows:
-        cells = [_cell(row.measures[name]) for name in BOUNDS]
-        verdict = f"fails {len(row.failed)}" if row.failed else "passes"
+        cells = [_cell(row.measures.get(name), judged=row.judged) for name in BOUNDS]
+        verdict = f"fails {len(row.failed)}" if row.failed else "passes" if row.judged else ""
         if row.must_fail:
             verdict += ", as it must" if row.failed else ", **must not**"
         lines.append([row.motion, str(row.lookahead), row.condition, *cells, verdict])
@@ -130,8 +134,12 @@ def _bound_text(bound: Bound) -> str:
     return f"{text} {bound.unit}".strip()
 
 
-def _cell(measured: Measured) -> str:
+def _cell(measured: Measured | None, *, judged: bool) -> str:
+    if measured is None or not np.isfinite(measured.relative):
+        return "-"
     value = f"{measured.relative:.2f}"
+    if not judged:
+        return f"{value} [{measured.low:.2f}, {measured.high:.2f}]"
     marked = {"fails": f"**{value}**", "unsure": f"{value} ?", "passes": value}
     return f"{marked[measured.verdict]} [{measured.low:.2f}, {measured.high:.2f}]"
 
