@@ -57,7 +57,7 @@ async def deliver(folder: Path, *, viewers: int, slow: int, seconds: float) -> D
         try:
             assert crowd.stdout is not None
             assert await crowd.stdout.readline() == b"ready\n"
-            await until(lambda: server.sink.viewers == viewers, 30)
+            await until(lambda: server.sink.viewers == viewers, 120)
             sent, due = np.zeros(len(frames)), np.zeros(len(frames))
             cpu, start = time.process_time(), time.perf_counter() + 0.2
             for i, frame in enumerate(frames):

@@ -3,6 +3,8 @@
 import asyncio
 import math
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -124,11 +126,21 @@ class Address:
 class OverlayServer:
     """A context: the server on a port of its own, streaming in real time.
 
-    `play` may be cleared to stall the stream. Belongs to the test's thread; the
-    server has its own.
+    `play` may be cleared to stall the stream. pose: makes frame n; `sent` holds
+    when each went out, `time.time()`. Belongs to the test's thread; the server
+    has its own.
     """
 
-    def __init__(self, folder: Path, *, port: int = 0, token: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int = 0,
+        token: str | None = None,
+        pose: Callable[[int], SkeletonFrame] | None = None,
+    ) -> None:
+        self._pose = pose or frame
+        self.sent: dict[int, float] = {}
         self.play = threading.Event()
         self.play.set()
         self._config = ServerConfig(port=port, avatars=folder, token=token)
@@ -200,7 +212,8 @@ class OverlayServer:
         while not self._stop.is_set():
             index = max(index, math.floor((self._loop.time() - begin) * FPS))
             if self.play.is_set():
-                await self._server.sink.send(frame(index))
+                self.sent[index] = time.time()
+                await self._server.sink.send(self._pose(index))
             index += 1
             due = begin + index / FPS - self._loop.time()
             try:

@@ -238,7 +238,7 @@ describe("a stream", () => {
     const run = await stream();
     await run.render(goldenAudio());
     run.interrupt();
-    const frames = await run.render(new Float32Array(16_000));
+    const frames = await run.render(new Float32Array(80_000));
     expect(worst(frames.at(-1)!.directions, table(golden.tiny.rest))).toBeLessThan(1e-6);
   });
 });

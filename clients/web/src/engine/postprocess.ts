@@ -2,14 +2,14 @@
 
 import type { VoiceState } from "../protocol";
 import { BONES, PARENTS, restOffset } from "./humanoid";
-import { clamp } from "./rotation";
 import { Retargeter } from "./retargeter";
+import { Settling } from "./settling";
 import type { Skeleton } from "./skeleton";
+import { blend, ease, unitVectors } from "./vectors";
 
 const BLEND_S = 0.3; // from the last pose to the new stream's after a reset
-const SETTLE_S = 0.5; // from an interrupted pose to rest
+const SILENT_S = 0.5; // an interrupt lasts at least, if the voice simply goes on
 const IDLE_S = 2; // of quiet turn listening into idle
-const CONFIDENT = 0.3;
 const SPEAKING = 0.6;
 const QUIET = 0.4;
 
@@ -53,32 +53,38 @@ export class PostProcessor {
   private readonly voice: VoiceTracker;
   private readonly anchor: Float32Array;
   private readonly blendFrames: number;
-  private readonly settleFrames: number;
+  private readonly silentFrames: number;
+  private before: Float32Array;
   private shown: Float32Array;
   private raw: Float32Array;
   private blendFrom: Float32Array;
   private blendLeft = 0;
-  private settled = 0;
-  private settling = false;
+  private settling: Settling | null = null;
+  private settledFrames = 0;
+  private settled: Float32Array;
+  private leaveLeft = 0;
   private heardQuiet = false;
 
   /** rest: unit vectors [D * 3] in which the stream settles and begins. */
   constructor(
     private readonly skeleton: Skeleton,
-    fps: number,
+    private readonly fps: number,
     private readonly rest: Float32Array,
   ) {
     this.retargeter = new Retargeter(skeleton, fps);
     this.voice = new VoiceTracker(fps);
     this.anchor = anchorOf(skeleton);
     this.blendFrames = Math.max(rounded(BLEND_S * fps), 1);
-    this.settleFrames = Math.max(rounded(SETTLE_S * fps), 1);
-    this.shown = this.raw = this.blendFrom = rest;
+    this.silentFrames = Math.max(rounded(SILENT_S * fps), 1);
+    this.before = this.shown = this.raw = this.blendFrom = this.settled = rest;
   }
 
-  /** Let the pose come to rest, and stay there until the voice begins anew. */
+  /** Let the pose stop within 200 ms, then ease to rest, until the voice begins anew. */
   settle(): void {
-    this.settling = true;
+    if (!this.settling) {
+      this.settling = new Settling(this.before, this.shown, this.rest, this.skeleton, this.fps);
+      this.settledFrames = this.leaveLeft = 0;
+    }
     this.heardQuiet = false;
   }
 
@@ -100,7 +106,8 @@ export class PostProcessor {
       pose = blend(this.blendFrom, pose, ease(1 - this.blendLeft / (this.blendFrames + 1)));
       this.blendLeft--;
     }
-    pose = blend(pose, this.rest, ease(this.restWeight(state)));
+    pose = this.interrupted(pose, state);
+    this.before = this.shown;
     this.shown = pose;
     const { rotations, root } = this.retargeter.solve(pose);
     const positions = this.skeleton.positions(pose);
@@ -110,49 +117,26 @@ export class PostProcessor {
     return { rotations, root, positions, directions: pose, state };
   }
 
-  /** How far the pose has settled, 0..1, in this frame. */
-  private restWeight(state: VoiceState): number {
-    const arrived = this.settled >= 1;
+  /** The pose of an interrupt that lasts or has just ended, else the stream's. */
+  private interrupted(pose: Float32Array, state: VoiceState): Float32Array {
     this.heardQuiet ||= state !== "speaking";
-    if (this.settling && state === "speaking" && (arrived || this.heardQuiet)) this.settling = false;
-    const step = this.settling ? 1 / this.settleFrames : -1 / this.blendFrames;
-    this.settled = clamp(this.settled + step, 0, 1);
-    return this.settled;
-  }
-}
-
-/** Unit vectors [D * 3] on the arc from `first` (0) to `second` (1). */
-export function blend(first: Float32Array, second: Float32Array, weight: number): Float32Array {
-  if (weight <= 0 || weight >= 1) return weight <= 0 ? first : second;
-  const mixed = new Float32Array(first.length);
-  for (let i = 0; i < first.length; i += 3) {
-    let cosine = 0;
-    for (let k = i; k < i + 3; k++) cosine += first[k]! * second[k]!;
-    const angle = Math.acos(clamp(cosine, -1, 1));
-    const arc = angle > 1e-3; // else a straight line is the arc
-    const a = arc ? Math.sin((1 - weight) * angle) : 1 - weight;
-    const b = arc ? Math.sin(weight * angle) : weight;
-    for (let k = i; k < i + 3; k++) mixed[k] = a * first[k]! + b * second[k]!;
-  }
-  return unitVectors(mixed, weight < 0.5 ? first : second, 1e-3);
-}
-
-/** Vectors of norm 1; those shorter than `least` or not finite are `otherwise`. */
-export function unitVectors(
-  vectors: Float32Array,
-  otherwise: Float32Array,
-  least = CONFIDENT,
-): Float32Array {
-  const out = new Float32Array(vectors.length);
-  for (let i = 0; i < vectors.length; i += 3) {
-    const [x, y, z] = [vectors[i]!, vectors[i + 1]!, vectors[i + 2]!];
-    const norm = Math.fround(Math.sqrt(x * x + y * y + z * z));
-    const good = Number.isFinite(norm) && norm >= least;
-    for (let k = 0; k < 3; k++) {
-      out[i + k] = good ? vectors[i + k]! / norm : otherwise[i + k]!;
+    const enough = this.heardQuiet || this.settledFrames >= this.silentFrames;
+    if (this.settling && state === "speaking" && enough) {
+      this.settling = null;
+      this.leaveLeft = this.blendFrames;
     }
+    if (this.settling) {
+      this.settledFrames++;
+      this.settled = this.settling.next();
+      return this.settled;
+    }
+    if (this.leaveLeft > 0) {
+      const done = 1 - this.leaveLeft / (this.blendFrames + 1);
+      this.leaveLeft--;
+      return blend(this.settled, pose, ease(done));
+    }
+    return pose;
   }
-  return out;
 }
 
 /** The mean pose of a skeleton as unit vectors. */
@@ -167,11 +151,6 @@ function rounded(x: number): number {
   const below = Math.floor(x);
   if (x - below !== 0.5) return Math.round(x);
   return below % 2 === 0 ? below : below + 1;
-}
-
-/** A weight that starts and ends at rest (smoothstep). */
-function ease(weight: number): number {
-  return weight * weight * (3 - 2 * weight);
 }
 
 /** Where the root joint stands, so that the pelvis has the rest height. */

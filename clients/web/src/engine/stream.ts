@@ -3,8 +3,9 @@
 
 import type { VoiceState } from "../protocol";
 import type { ModelSpec } from "./manifest";
-import { PostProcessor, unitRest, unitVectors } from "./postprocess";
+import { PostProcessor, unitRest } from "./postprocess";
 import type { StepRunner, StepState } from "./stepRunner";
+import { unitVectors } from "./vectors";
 import { styleMixture, type Window, Windower } from "./windower";
 import { SAMPLE_RATE } from "./frameClock";
 
@@ -72,7 +73,7 @@ export class Stream {
     return { index, sample: this.windower.clock.start(index), reset, ...posed };
   }
 
-  /** Forget words and past audio; come to rest in 0.5 s, until the voice begins anew. */
+  /** Forget words and past audio; stop within 200 ms and drift home, until the voice begins anew. */
   interrupt(): void {
     this.windower.forget();
     this.post.settle();
