@@ -22,7 +22,9 @@ from training.convert.body import heading
 from training.convert.clips import cut_points
 from training.convert.gestures import SmartBodySource
 from training.convert.pipeline import convert
+from training.convert.planned import CorpusSource
 from training.convert.recorded import RecordedSource, read_audio
+from training.corpus import FORMAT
 from training.store import shards as shards_module
 from training.store.manifest import JOURNAL, MANIFEST
 from training.store.reader import Store
@@ -119,6 +121,36 @@ def test_smartbody(shared: Path, tmp_path: Path, skeleton: str) -> None:
     for clip in clips:
         upward = layout.to_vrm(clip.directions)[:, layout.index(spine, "neck"), 1]
         assert (upward > 0.8).all()
+
+
+def test_the_rule_made_corpus(tmp_path: Path) -> None:
+    """A sequence as `training.corpus` describes it, by hand."""
+    rng = np.random.default_rng(0)
+    plans = rng.normal(size=(3, 900, 45, 3))
+    plans = (plans / np.linalg.norm(plans, axis=-1, keepdims=True)).astype(np.float16)
+    audio = (rng.normal(size=960_000) * 1000).astype(np.int16)
+    (tmp_path / "corpus.json").write_text(json.dumps({"format": FORMAT, "licences": {"x": "y"}}))
+    np.savez(
+        tmp_path / "0000.npz",
+        audio=audio,
+        directions=plans,
+        word=np.array(["hel", "hello", "world", "there"]),
+        word_start=np.array([15, 15, 18, 60], np.int32),
+        word_final=np.array([False, True, True, True]),
+        style=np.int8(1),
+    )
+    convert(CorpusSource(folder=tmp_path, skeleton="upper_body"), tmp_path / "store")
+    store = Store(tmp_path / "store")
+    clips = [store.read(info) for info in store.all_clips]
+    got = np.concatenate([clip.directions for clip in clips])
+    np.testing.assert_array_equal(got, plans[2].astype(np.float32))
+    np.testing.assert_array_equal(np.concatenate([clip.audio for clip in clips]), audio)
+    words = [(w.text, round(w.start_s, 3), round(w.end_s, 3)) for w in clips[0].words]
+    assert words == [("hello", 1.0, 1.2), ("world", 1.2, 1.6), ("there", 4.0, 4.4)]
+    assert store.speakers == ("style1",)
+    (tmp_path / "corpus.json").write_text('{"format": 0}')
+    with pytest.raises(InputError, match="format 0"):
+        convert(CorpusSource(folder=tmp_path, skeleton="upper_body"), tmp_path / "other")
 
 
 # Recordings of one's own
@@ -304,6 +336,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from training.convert.pipeline import convert
+from training.convert.planned import CorpusSource
 from training.convert.recorded import RecordedSource
 from training.store import shards
 
@@ -385,6 +418,8 @@ def test_audio_of_any_rate_becomes_16_khz_mono(tmp_path: Path) -> None:
         (["bvh", "{in}/nowhere"], "no such folder"),
         (["beat2", "{in}"], "no recordings of kind beat2"),
         (["smartbody", "{in}"], "no performers"),
+        (["corpus", "{in}"], "no corpus"),
+        (["corpus", "{in}", "--map", "m.json"], "--map does not apply"),
     ],
 )
 def test_bad_use_is_one_line(

@@ -9,13 +9,14 @@ from streamer.errors import InputError, UsageError
 from streamer.skeleton import BUILT_IN
 from training.convert.gestures import SmartBodySource
 from training.convert.pipeline import convert
+from training.convert.planned import CorpusSource
 from training.convert.recorded import RecordedSource
 from training.convert.summary import FIGURE, summary_lines
 from training.convert.takes import Source
 from training.convert.ted import TedSource
 from training.store.windows import CACHED
 
-KINDS = ("ted-gesture", "ted-expressive", "beat", "beat2", "bvh", "smartbody")
+KINDS = ("ted-gesture", "ted-expressive", "beat", "beat2", "bvh", "smartbody", "corpus")
 
 
 def add_parser(subparsers: Any) -> None:
@@ -62,6 +63,7 @@ def make_source(arguments: argparse.Namespace) -> Source:
         "ted-gesture": set[str](),
         "ted-expressive": set[str](),
         "smartbody": {"--skeleton", "--clip-seconds"},
+        "corpus": {"--skeleton", "--clip-seconds", "--min-words"},
     }.get(kind, set(given))
     for option, value in given.items():
         if value is not None and option not in allowed:
@@ -70,6 +72,9 @@ def make_source(arguments: argparse.Namespace) -> Source:
     clip_s = 20.0 if arguments.clip_seconds is None else arguments.clip_seconds
     if clip_s < CACHED / 15:
         raise UsageError(f"convert: --clip-seconds {clip_s}; a window needs {CACHED / 15:.1f}")
+    min_words = 2 if arguments.min_words is None else arguments.min_words
+    if min_words < 0:
+        raise UsageError("convert: --min-words must be 0 or more")
     match kind:
         case "ted-gesture":
             return TedSource(folder=folder, skeleton="ted_gesture")
@@ -77,10 +82,11 @@ def make_source(arguments: argparse.Namespace) -> Source:
             return TedSource(folder=folder, skeleton="ted_expressive")
         case "smartbody":
             return SmartBodySource(folder=folder, skeleton=skeleton, clip_s=clip_s)
+        case "corpus":
+            return CorpusSource(
+                folder=folder, skeleton=skeleton, clip_s=clip_s, min_words=min_words
+            )
         case "beat" | "beat2" | "bvh":
-            min_words = 2 if arguments.min_words is None else arguments.min_words
-            if min_words < 0:
-                raise UsageError("convert: --min-words must be 0 or more")
             return RecordedSource(
                 folder=folder,
                 kind=kind,
