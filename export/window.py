@@ -19,9 +19,10 @@ import onnxruntime as ort
 import torch
 from torch import Tensor
 
+from export.cells import write_cells
 from export.onnx_graph import FORBIDDEN, OPSET, unclip_integers
 from export.window_offline import Inputs, Offline
-from models.sliding import CHUNK, LOOKAHEADS
+from models.sliding import CHUNK, FRAMES, LOOKAHEADS
 from models.stepping import StepModule, SteppedNetwork
 from streamer.clock import FrameClock
 from streamer.errors import ArtifactError
@@ -143,13 +144,19 @@ def window_spec(
 
 
 def build_window(
-    source: WindowSource, folder: Path, *, frames: int | None = None, steps: int = 45
+    source: WindowSource,
+    folder: Path,
+    *,
+    frames: int | None = None,
+    steps: int = 45,
+    cells: bool = False,
 ) -> WindowParity:
     """Write a verified `*_window` artifact; nothing is left where it differs from torch.
 
     frames: K; None takes the smallest with which a step's p99, measured here,
     is at most half of what its K frames last, and 8 where none is. steps: how
-    many are compared and measured. Raises `ArtifactError` where a graph differs.
+    many are compared and measured. cells: also `model.cells.onnx`, whose GRUs are
+    written out, for TensorRT. Raises `ArtifactError` where a graph differs.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
@@ -161,6 +168,8 @@ def build_window(
                 break
             needed = math.ceil(2 * parity.step_p99_ms / FRAME_MS)
             tried = min(max(needed, tried + 1), MOST_FRAMES)
+        if cells:
+            write_cells(made / "model.onnx", made / "model.cells.onnx", FRAMES)
         listed = json.dumps(dict(source.words), ensure_ascii=False, indent=0)
         for file, text in {**source.texts, VOCABULARY: listed}.items():
             (made / file).write_text(text, encoding="utf-8")
@@ -202,7 +211,7 @@ def export_traced(window: WindowNetwork, spec: ModelSpec, path: Path) -> None:
 
     The GRUs stay ONNX `GRU` nodes: written out, 34 frames of them in two
     directions are thousands of nodes, which onnxruntime loads in minutes and
-    runs 1.5 times slower (measured; docs/networks.md). TensorRT runs such a node
+    runs 1.5 times slower (measured; docs/checkpoints.md). TensorRT runs such a node
     as a loop; `export.cells` writes them out for it. That the gates are in the
     right order is what `verify_window` shows.
     """
@@ -274,7 +283,9 @@ def verify_window(offline: Offline, graph: Path, spec: ModelSpec, *, steps: int)
             f"{spec.name}: step by step differs from the offline network by {worst:.2g} over "
             f"{steps} windows, allowed {TOLERANCE:g}; the artifact was not written"
         )
-    p50, p99 = (round(float(np.percentile(took[_WARM_UP:], q)), 1) for q in (50, 99))
+    p50, p99 = (
+        round(float(np.percentile(took[min(_WARM_UP, steps - 1) :], q)), 1) for q in (50, 99)
+    )
     return WindowParity(
         frames=len(want),
         frames_per_step=spec.frames_per_step,

@@ -18,7 +18,11 @@ from torch import Tensor
 
 from models.ha2g import HA2G
 from models.ha2g_window import LEVEL_FALL, LEVEL_LEAST, LEVEL_START
-from models.melspectrogram import FLOOR_DB
+from models.hop import Hop
+from models.hop_window import AUDIBLE_DB, LEVEL_DEPTH, PIECES
+from models.hop_window import LEVEL_FALL as HOP_LEVEL_FALL
+from models.hop_window import LEVEL_START as LEVELS
+from models.melspectrogram import FLOOR_DB, hop_log_mel, hop_released_log_mel
 from models.sliding import CHUNK, FADE, FRAMES, SAMPLES
 from streamer.windowing import PER_FRAME
 
@@ -161,6 +165,77 @@ def ha2g_offline(network: HA2G, frames: int) -> Offline:
         return directions, np.array(voices, np.float32)[:, None]
 
     return run
+
+
+def hop_offline(network: Hop, frames: int) -> Offline:
+    """Return the offline HOP on each window; the session's state holds its `noise`."""
+    preset = network.config.preset
+    dim = 3 * network.config.skeleton.vectors
+
+    @torch.no_grad()
+    def run(state: Inputs, inputs: Sequence[Inputs]) -> tuple[Array, Array]:
+        plain = copy.deepcopy(network).eval()
+        plain.fold()
+        plain.style.table.weight[0] = torch.tensor(inputs[0]["style"]) @ plain.style.table.weight
+        noise = torch.tensor(state["noise"])[None]
+        level = LEVELS[preset]
+        voices: list[float] = []
+
+        def window(heard: Heard) -> Array:
+            nonlocal level
+            mel, decibels = _hop_mel(heard.samples, clean=preset == "hop")
+            fallen = max(level - frames * HOP_LEVEL_FALL, LEVELS[preset] - LEVEL_DEPTH)
+            level = max(fallen, float(decibels.max()))
+            for loud in decibels[-frames:].max(1):
+                voices.append(1 / (1 + np.exp(-(float(loud) - level - AUDIBLE_DB) / 3)))
+            samples = torch.tensor(heard.samples)[None]
+            seeds = torch.tensor(heard.emitted[: plain.config.seeds])[None]
+            style = plain.style(torch.zeros(1, dtype=torch.int64), noise)
+            if preset == "hop_released":
+                moved = plain.moved(samples, seeds)
+            else:
+                known = torch.zeros(1, FRAMES, 1)
+                known[0, : plain.config.seeds, 0] = torch.tensor(heard.known[: plain.config.seeds])
+                given = torch.zeros(1, FRAMES, dim)
+                given[:, : plain.config.seeds] = seeds
+                graph = cast(Any, plain.graph)(samples, given, known)
+                moved = torch.cat((graph.pose, graph.rhythm), dim=-1)
+            spoken = plain.spoken(torch.tensor(mel)[None], _pieces(heard)[None])
+            parts = (moved, spoken, style.z.unsqueeze(1).expand(-1, FRAMES, -1))
+            return plain.head(plain.recurrent(torch.cat(parts, dim=-1)))[0].numpy()
+
+        poses = stream(window, inputs, frames=frames, dim=dim)
+        directions = poses.reshape(len(poses), -1, 3) + network.config.skeleton.mean
+        return directions, np.array(voices, np.float32)[:, None]
+
+    return run
+
+
+def _hop_mel(samples: Array, *, clean: bool) -> tuple[Array, Array]:
+    """Return a preset's spectrogram [34, 128] of a window, and the decibels that it is made of."""
+    if clean:
+        mel = hop_log_mel(samples, FRAMES)
+        return mel, mel * 40 - 40
+    power = librosa.feature.melspectrogram(
+        y=samples, sr=16_000, n_fft=1024, hop_length=1096, n_mels=128
+    )
+    return hop_released_log_mel(samples), (10 * np.log10(np.maximum(power, 1e-10))).T
+
+
+def _pieces(heard: Heard) -> Tensor:
+    """Return the pieces at each frame of a window, int64 [34, 4], -1 for none."""
+    taken: dict[int, npt.NDArray[Any]] = {}
+    for word in heard.said:
+        frame = word.began
+        while frame in taken:
+            frame += 1
+        if frame <= word.came and word.came - word.began < FRAMES and word.ids[0]:
+            taken[frame] = word.ids
+    rows = [taken.get(heard.now - FRAMES + 1 + i) for i in range(FRAMES)]
+    out = np.array(
+        [np.full(PIECES, -1) if row is None else np.where(row > 0, row, -1) for row in rows]
+    )
+    return torch.tensor(out, dtype=torch.int64)
 
 
 def _rows(heard: Heard) -> npt.NDArray[np.int64]:

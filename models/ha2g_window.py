@@ -95,7 +95,7 @@ class HA2GWindow(nn.Module):
     def __init__(self, network: HA2G, noise: Tensor | None = None, *, frames: int = 1) -> None:
         super().__init__()
         self.frames = frames
-        self.network = _plain(network)
+        self.network = written_out(network)
         self.skeleton = network.config.skeleton
         self.levels = len(self.skeleton.levels)
         if noise is None:
@@ -204,7 +204,7 @@ class HA2GWindow(nn.Module):
         return pose
 
 
-def _plain(network: HA2G) -> HA2G:
+def written_out(network: HA2G) -> HA2G:
     """Return a copy in evaluation mode whose weight norms are folded into plain weights."""
     plain = copy.deepcopy(network).eval()
     del plain.contrast_text  # only a loss reads it

@@ -181,7 +181,7 @@ class ReleasedGraph(nn.Module):
 
     def forward(self, samples: Tensor, seeds: Tensor) -> GraphFeatures:
         """samples: [B, 36267]; seeds: [B, 16, 3 N]."""
-        batch, nodes = len(samples), self.nodes
+        batch, nodes = samples.shape[0], self.nodes  # a length would be a constant of the trace
         audio = self.audio(samples.unfold(1, WINDOW, self.STRIDE)[:, : self.SEEDS])
         per_node = audio.unsqueeze(1).expand(-1, nodes, -1, -1)
         if self.quirks.nodes_mixed_with_time:

@@ -10,6 +10,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from export.window import FRAME_MS, WindowParity, build_window
+from export.window import FRAME_MS, WindowParity, WindowSource, build_window
 from export.window_sources import ha2g_source
 from models.ha2g import HA2G
 from models.pickled import Vocabulary
@@ -39,12 +40,22 @@ and terms, which this folder does not change. Source file: {source}.
 """
 
 
-def import_checkpoint(kind: str, path: Path, folder: Path, *, frames: int | None = None) -> str:
+def import_checkpoint(
+    kind: str,
+    path: Path,
+    folder: Path,
+    *,
+    frames: int | None = None,
+    steps: int = 45,
+    cells: bool = False,
+) -> str:
     """Write a published checkpoint into a folder; returns one line about it.
 
     kind: `ha2g`, `trimodal` or `fgd`. frames: pose frames a step of HA2G's
-    artifact, None for what this machine needs to run it live. Raises
-    `ArtifactError` where the file is damaged, unsafe or of another network.
+    artifact, None for what this machine needs to run it live; steps: how many of
+    them are compared with the offline network and measured; cells: a graph for
+    TensorRT too. Raises `ArtifactError` where the file is damaged, unsafe or of
+    another network.
     """
     checkpoint = read_checkpoint(path)
     if checkpoint.kind != KINDS[kind]:
@@ -54,7 +65,16 @@ def import_checkpoint(kind: str, path: Path, folder: Path, *, frames: int | None
     except ArtifactError as error:
         raise ArtifactError(f"{path.name}: {error}") from error
     if isinstance(network, HA2G):
-        return _import_window(network, checkpoint, path, folder, frames)
+        source = _window_source(network, checkpoint, path)
+        with tempfile.TemporaryDirectory() as scratch:
+            _write_plain(Path(scratch), checkpoint)
+            files = {file.name: file for file in sorted(Path(scratch).iterdir())}
+            source = replace(source, files=files)
+            parity = build_window(source, folder, frames=frames, steps=steps, cells=cells)
+        return (
+            f"ha2g, epoch {checkpoint.epoch}, {checkpoint.skeleton.name}: {folder}; equals the "
+            f"offline network within {parity.step_to_offline:.2g}; {_pace(parity)}"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     _write_plain(folder, checkpoint)
     if checkpoint.words is not None:
@@ -83,40 +103,31 @@ def read_imported(folder: Path) -> nn.Module:
     ).network()
 
 
-def _import_window(
-    network: HA2G, checkpoint: Checkpoint, path: Path, folder: Path, frames: int | None
-) -> str:
+def _window_source(network: HA2G, checkpoint: Checkpoint, path: Path) -> WindowSource:
+    """Return a checkpoint's network as it is exported, without its files."""
     if checkpoint.words is None:
         raise ArtifactError(f"{path.name}: no vocabulary (lang_model); words cannot be looked up")
     styles = _styles(checkpoint.speakers, network.config.speakers)
-    with tempfile.TemporaryDirectory() as scratch:
-        plain = Path(scratch)
-        _write_plain(plain, checkpoint)
-        note = _NOTE.format(kind="HA2G", source=path.name)
-        source = ha2g_source(
-            network,
-            name=f"ha2g-window-{checkpoint.skeleton.name.replace('_', '-')}",
-            styles=styles,
-            # row 0 is no speaker and was never trained (ha2g.md 1.7)
-            default_style=styles[min(1, len(styles) - 1)],
-            words=checkpoint.words.index,
-            texts={"MODEL_CARD.md": f"# HA2G, published weights\n\n{note}", "LICENSE": note},
-            files={file.name: file for file in sorted(plain.iterdir())},
-            licence=_LICENCE,
-            provenance={"imported": path.name, "epoch": checkpoint.epoch},
-        )
-        parity = build_window(source, folder, frames=frames)
-    return (
-        f"ha2g, epoch {checkpoint.epoch}, {checkpoint.skeleton.name}: {folder}; equals the offline "
-        f"network within {parity.step_to_offline:.2g}; {_pace(parity)}"
+    note = _NOTE.format(kind="HA2G", source=path.name)
+    return ha2g_source(
+        network,
+        name=f"ha2g-window-{checkpoint.skeleton.name.replace('_', '-')}",
+        styles=styles,
+        # row 0 is no speaker and was never trained (ha2g.md 1.7)
+        default_style=styles[min(1, len(styles) - 1)],
+        words=checkpoint.words.index,
+        texts={"MODEL_CARD.md": f"# HA2G, published weights\n\n{note}", "LICENSE": note},
+        files={},
+        licence=_LICENCE,
+        provenance={"imported": path.name, "epoch": checkpoint.epoch},
     )
 
 
 def _pace(parity: WindowParity) -> str:
     """Say how fast a step is here, and what that means."""
     frames, lasts = parity.frames_per_step, parity.frames_per_step * FRAME_MS
-    measured = f"{parity.step_p50_ms} ms, p99 {parity.step_p99_ms}, and gives {frames} frames"
-    line = f"a step takes {measured} of {lasts:.0f} ms"
+    line = f"a step takes {parity.step_p50_ms} ms, p99 {parity.step_p99_ms}, of the {lasts:.0f} "
+    line += "that its frame lasts" if frames == 1 else f"that its {frames} frames last"
     if parity.step_p99_ms > lasts:
         return f"{line}: too slow here for `gesture live`, good for `gesture render`"
     if not parity.live:
@@ -184,9 +195,16 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         metavar="K",
         help=f"pose frames a step, 1 to {MOST_FRAMES} (ha2g); default: as few as run live here",
     )
+    parser.add_argument(
+        "--cells", action="store_true", help="also model.cells.onnx, for TensorRT (ha2g)"
+    )
     parser.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
-    print(import_checkpoint(args.kind, args.checkpoint, args.out, frames=args.frames))
+    print(
+        import_checkpoint(
+            args.kind, args.checkpoint, args.out, frames=args.frames, cells=args.cells
+        )
+    )
     return 0

@@ -231,6 +231,9 @@ def input_shapes(spec: ModelSpec) -> list[tuple[str, tuple[int, ...]]]:
 
 
 def _graph(folder: Path, precision: Precision) -> Path:
+    written_out = folder / "model.cells.onnx"  # of networks whose GRUs are nodes elsewhere
+    if precision == "float32" and written_out.is_file():
+        return written_out
     path = folder / graph_name(precision)
     if not path.is_file():
         raise ArtifactError(
