@@ -1,7 +1,7 @@
-"""Which vowel a mouth should show, from the voice: five visemes, ten times a syllable.
+"""Which vowel a mouth should show, from the voice: five visemes, 100 times a second.
 
 A spectral classifier of our own: log-mel bands of 25 ms, freed of the speaker's
-and the microphone's colour by their running mean, and a network of 2 800 weights.
+and the microphone's colour by their running mean, and a network of 2 500 weights.
 `training/visemes.py` fits it and measures its confusions.
 """
 
