@@ -250,8 +250,8 @@ def test_another_model_is_chosen_while_it_runs(browser: Browser, tmp_path: Path)
         status.get_by_text("Now: second.").wait_for(timeout=WAIT_MS)
         assert choice.input_value() == "second"
         assert "second" in page.locator("#model").inner_text()
-        resets = [text for text in sent.told if text.get("event") == "reset"]
-        assert [reset["reason"] for reset in resets] == ["model"]
+        reasons = [text["reason"] for text in sent.told if text.get("event") == "reset"]
+        assert reasons.count("model") == 1  # a busy machine resets for its backlog, too
         overlay.until(lambda s: s["mode"] == "live" and not s["blending"], "motion again")
         assert len(sent.urls) == connected, "the page stayed connected"
         page.close()
