@@ -104,6 +104,11 @@ def test_the_other_commands() -> None:
     assert render.output == (Path("a.npz"), Path("b.jsonl"))
     serve = serve_config(parse(["serve", "--sessions", "3", "--host", "a.example"]))
     assert (serve.sessions, serve.server.hosts) == (3, ("a.example",))
+    words = "live --bind 10.0.0.2 --host box:8765 --cert c.pem --key k.pem --token sixteen-letters!"
+    live = live_config(parse(words.split()))
+    assert live.server is not None
+    assert (live.server.token, live.server.cert) == ("sixteen-letters!", Path("c.pem"))
+    assert "sixteen" not in repr(live)  # nor in any log
     bench = bench_config(parse(["bench", "--slots", "1, 8", "--seconds", "2"]))
     assert (bench.slots, bench.seconds, bench.log) == ((1, 8), 2.0, None)
 
