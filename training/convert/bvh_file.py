@@ -78,7 +78,7 @@ def read_bvh(path: Path) -> Bvh:
     if not 0 < frame_time < 1:
         raise InputError(f"{path.name}: frame time {frame_time} s; expected above 0 and below 1")
     table = values.reshape(frames, width)
-    finite = np.isfinite(table).all(1)
+    finite = np.asarray(np.isfinite(table).all(axis=1))
     table = np.where(finite[:, None], table, 0.0)
     rotations: list[Rotation] = []
     column = 0

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 
@@ -96,7 +96,7 @@ def convert_recording(
 
 def _run(
     source: Source, settings: StoreSettings, todo: list[Recording], shards: Path, jobs: int
-) -> Iterator[UnitResult]:
+) -> Generator[UnitResult, None, None]:
     """Yield a result for each recording as they are done."""
     if jobs == 1 or len(todo) < 2:
         for recording in todo:

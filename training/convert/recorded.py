@@ -160,7 +160,7 @@ def read_audio(path: Path) -> npt.NDArray[np.int16]:
             if file.frames > _MAX_AUDIO_S * file.samplerate:
                 raise InputError(f"{path.name}: longer than {_MAX_AUDIO_S // 3600} h; cut it")
             rate = file.samplerate
-            samples: npt.NDArray[np.float32] = file.read(dtype="float32", always_2d=True)
+            samples = np.asarray(file.read(dtype="float32", always_2d=True), np.float32)
     except soundfile.SoundFileError as error:
         raise InputError(f"{path.name}: not an audio file that can be read ({error})") from error
     if not len(samples):
@@ -189,7 +189,7 @@ def _read_smplx(path: Path) -> tuple[dict[str, Rotation], npt.NDArray[np.bool_],
         )
     if not 1 <= fps <= 1000:
         raise InputError(f"{path.name}: {fps} frames a second")
-    finite = np.isfinite(poses).all(1)
+    finite = np.asarray(np.isfinite(poses).all(axis=1))
     return smplx_rotations(np.where(finite[:, None], poses, 0.0)), finite, fps
 
 

@@ -104,7 +104,7 @@ def _axes(bvh: Bvh, bones: Mapping[str, int], rest: Float) -> Float:
         column = np.zeros(3)
         column[axis] = np.sign(vector[axis])
         columns.append(column)
-    forward = np.cross(*columns)
+    forward = np.cross(columns[0], columns[1])
     if np.linalg.norm(forward) < 0.5:
         raise InputError(
             f"{bvh.name}: its rest pose shows no upright person with a left and a right arm; "

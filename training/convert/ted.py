@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import lmdb
 import numpy as np
@@ -76,7 +76,7 @@ class TedSource:
             value = transaction.get(key.encode("ascii"))
             if value is None:
                 raise InputError(f"record {key} is missing from {path}")
-            record = read_record(value)
+            record = read_record(bytes(value))
         match record:
             case {"vid": str() as video, "clips": list() as clips}:
                 pass
@@ -85,7 +85,7 @@ class TedSource:
         for number, clip in enumerate(clips):
             name = f"{split}/{video}/{number}"
             try:
-                yield self._take(name, video, clip, split)
+                yield self._take(name, video, clip, cast(Split, split))
             except InputError as error:
                 yield Problem(part=name, why=str(error))
 

@@ -4,7 +4,7 @@ import csv
 import json
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -86,18 +86,18 @@ def _textgrid(text: str) -> list[tuple[str, float, float]]:
         m.group(1).replace('""', '"') if m.group(1) is not None else m.group(3) for m in found
     ]
     items = iter([t for t in tokens if t is not None])
-    float(next(items)), float(next(items))  # the file's own span
+    _span(items)  # of the file
     tiers: dict[str, list[tuple[str, float, float]]] = {}
     for _ in range(int(next(items))):
         kind, name = next(items), next(items)
-        float(next(items)), float(next(items))
+        _span(items)
         rows: list[tuple[str, float, float]] = []
         for _ in range(int(next(items))):
             if kind == "IntervalTier":
-                start, end = float(next(items)), float(next(items))
+                start, end = _span(items)
                 rows.append((next(items), start, end))
             else:
-                float(next(items)), next(items)
+                _point(items)
         if kind == "IntervalTier":
             tiers[name.strip().lower()] = rows
     for name in _WORD_TIERS:
@@ -106,6 +106,14 @@ def _textgrid(text: str) -> list[tuple[str, float, float]]:
     if len(tiers) == 1:
         return next(iter(tiers.values()))
     raise ValueError(f"no tier 'words' among {', '.join(tiers) or 'none'}")
+
+
+def _span(items: Iterator[str]) -> tuple[float, float]:
+    return float(next(items)), float(next(items))
+
+
+def _point(items: Iterator[str]) -> tuple[float, str]:
+    return float(next(items)), next(items)
 
 
 def _json(text: str) -> list[tuple[str, float, float]]:

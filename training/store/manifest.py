@@ -51,7 +51,10 @@ class StoreSettings:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "StoreSettings":
         """Read the JSON form."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in data.items()
+        }
+        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

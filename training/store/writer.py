@@ -271,7 +271,7 @@ def _totals(
     vocabulary: Mapping[str, int],
 ) -> dict[str, Any]:
     """Return counts for people."""
-    windows = dict.fromkeys(REASONS, 0)
+    windows: dict[str, int] = dict.fromkeys(REASONS, 0)
     for unit in units:
         for reason, count in unit.reasons.items():
             windows[reason] += count
