@@ -195,6 +195,26 @@ def test_several_processes_write_what_one_does(
     assert two.to_json() == Store(converted).manifest.to_json()
 
 
+def test_files_find_each_other(tmp_path: Path) -> None:
+    """By name anywhere; by folder and name where a name recurs."""
+    for name in (
+        "motion/a.bvh", "sound/a.wav", "text/a.words.json",
+        "ann/take.bvh", "ann/take.wav", "ann/take.tsv", "ben/take.bvh", "ben/take.flac",
+        "lonely.wav",
+    ):  # fmt: skip
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    found = {
+        r.name: [Path(p).relative_to(tmp_path).as_posix() if p else "" for p in r.place]
+        for r in source(tmp_path).recordings()
+    }
+    assert found == {
+        "a": ["motion/a.bvh", "sound/a.wav", "text/a.words.json"],
+        "ann/take": ["ann/take.bvh", "ann/take.wav", "ann/take.tsv"],
+        "ben/take": ["ben/take.bvh", "ben/take.flac", ""],
+    }
+
+
 @pytest.fixture(scope="module")
 def spoilt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Recordings of every kind of badness, converted, one good one among them."""

@@ -1,7 +1,8 @@
 """Recordings on the disk: motion files with speech and words of the same name beside them.
 
 BEAT and BEAT2 as published, and anybody's own BVH with WAV. Files belong
-together by their name without suffix, wherever in the folder they lie; BEAT's
+together by their name without suffix, wherever in the folder they lie, or by
+folder and name where a name recurs; BEAT's
 speakers are in the names, other recordings' speakers are their sub-folders.
 """
 
@@ -87,17 +88,21 @@ class RecordedSource:
                 by_stem[_stem(path)].append(path)
         out: list[Recording] = []
         for stem, paths in by_stem.items():
-            motion = _first(paths, _MOTION[self.kind])
-            if motion is None:
-                continue
-            files = (motion, _first(paths, _AUDIO), _first(paths, SUFFIXES))
-            out.append(
-                Recording(
-                    name=stem,
-                    stamp=file_stamp(*(f for f in files if f is not None)),
-                    place=tuple("" if f is None else str(f) for f in files),
+            folders = sorted({p.parent for p in paths if _first([p], _MOTION[self.kind])})
+            for folder in folders:
+                # one name in several folders: those are several recordings
+                own = paths if len(folders) == 1 else [p for p in paths if p.parent == folder]
+                motion = _first(own, _MOTION[self.kind])
+                assert motion is not None, "the folder has one"
+                files = (motion, _first(own, _AUDIO), _first(own, SUFFIXES))
+                name = (folder.relative_to(self.folder) / stem).as_posix()
+                out.append(
+                    Recording(
+                        name=stem if len(folders) == 1 else name,
+                        stamp=file_stamp(*(f for f in files if f is not None)),
+                        place=tuple("" if f is None else str(f) for f in files),
+                    )
                 )
-            )
         if not out:
             wanted = " or ".join(f"*{suffix}" for suffix in _MOTION[self.kind])
             raise InputError(f"{self.folder}: no recordings of kind {self.kind}; expected {wanted}")
@@ -122,7 +127,7 @@ class RecordedSource:
         directions = self._directions(Path(motion))
         yield Take(
             name=recording.name,
-            speaker=self._speaker(recording.name, Path(motion)),
+            speaker=self._speaker(_stem(Path(motion)), Path(motion)),
             start_s=0.0,
             audio=read_audio(Path(audio)),
             directions=directions,
