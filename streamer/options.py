@@ -1,10 +1,9 @@
 """The options of every subcommand, and what they become."""
 
 import argparse
-import ipaddress
 import sys
 from pathlib import Path
-from typing import NoReturn, get_args
+from typing import NoReturn
 
 from streamer import __version__
 from streamer.asr.opening import KINDS, parse_asr
@@ -15,22 +14,29 @@ from streamer.config import (
     BenchConfig,
     LiveConfig,
     ModelConfig,
-    Mouth,
     RenderConfig,
     ReplayConfig,
     ServeConfig,
     ServerOptions,
-    VmcOptions,
-    VrchatOptions,
     config_arguments,
     parse_count,
     parse_counts,
-    parse_milliseconds,
     parse_port,
     parse_positive,
     parse_style,
 )
 from streamer.errors import UsageError
+from streamer.options_outlets import (
+    add_bone_map,
+    add_mouth,
+    add_osc_in,
+    add_outlets,
+    bone_map,
+    target,
+    vmc_options,
+    vmc_target,
+    vrchat_options,
+)
 from streamer.windowing import DEFAULT_SEED
 
 
@@ -57,25 +63,19 @@ def live_config(told: argparse.Namespace) -> LiveConfig:
         asr=told.asr,
         words=told.words,
         avatar=told.avatar,
-        vmc=_vmc_target(told.vmc),
+        vmc=vmc_target(told.vmc),
         output_fps=told.output_fps,
-        vmc_options=_vmc_options(told),
-        vrchat=_vrchat_options(told),
-        rokoko=_target("--rokoko", told.rokoko, 14_043),
-        livelink_face=_target("--livelink-face", told.livelink_face, 11_111),
+        vmc_options=vmc_options(told),
+        vrchat=vrchat_options(told),
+        rokoko=target("--rokoko", told.rokoko, 14_043),
+        livelink_face=target("--livelink-face", told.livelink_face, 11_111),
         osc_in=told.osc_in,
         record=tuple(told.record),
-        bone_map=_bone_map(told),
+        bone_map=bone_map(told),
         server=server,
         duration=told.duration,
         mouth=told.mouth,
     )
-
-
-def _bone_map(told: argparse.Namespace) -> Path | None:
-    if told.bone_map is not None and told.vmc is None and not told.record:
-        raise UsageError("--bone-map is for --vmc and --record; the page shows a .vrm (--avatar)")
-    return told.bone_map
 
 
 def _server(told: argparse.Namespace) -> ServerOptions:
@@ -109,79 +109,19 @@ def replay_config(told: argparse.Namespace) -> ReplayConfig:
     return ReplayConfig(
         recording=told.recording,
         avatar=told.avatar,
-        vmc=_vmc_target(told.vmc),
+        vmc=vmc_target(told.vmc),
         output_fps=told.output_fps,
         record=tuple(told.record),
-        vmc_options=_vmc_options(told),
-        vrchat=_vrchat_options(told),
-        rokoko=_target("--rokoko", told.rokoko, 14_043),
-        livelink_face=_target("--livelink-face", told.livelink_face, 11_111),
+        vmc_options=vmc_options(told),
+        vrchat=vrchat_options(told),
+        rokoko=target("--rokoko", told.rokoko, 14_043),
+        livelink_face=target("--livelink-face", told.livelink_face, 11_111),
         osc_in=told.osc_in,
-        bone_map=_bone_map(told),
+        bone_map=bone_map(told),
         server=None if told.no_server else _server(told),
         loop=told.loop,
         mouth=told.mouth,
     )
-
-
-def _vmc_options(told: argparse.Namespace) -> VmcOptions:
-    heard = (told.vmc_from, told.vmc_mix)
-    unmet = told.vmc_role == "assistant" or told.vmc_bundle != "auto"
-    if told.vmc is None and (told.vmc_in is not None or unmet):
-        raise UsageError(
-            "--vmc-in, --vmc-role and --vmc-bundle need a program to send to: --vmc HOST:PORT"
-        )
-    if told.vmc_in is None and (any(v is not None for v in heard) or told.vmc_delay):
-        raise UsageError("--vmc-from, --vmc-mix and --vmc-delay need --vmc-in PORT")
-    if told.vmc_in is not None and told.vmc_in == 0:
-        raise UsageError("--vmc-in 0: the tracker must be told a port, usually 39540")
-    if told.vmc_from is not None:
-        try:
-            ipaddress.IPv4Address(told.vmc_from)
-        except ValueError as error:
-            raise UsageError(
-                f"--vmc-from {told.vmc_from}: expected an IPv4 address, as 192.168.1.7"
-            ) from error
-    return VmcOptions(
-        role=told.vmc_role,
-        bundle="mtu" if told.vmc_bundle == "auto" else told.vmc_bundle,
-        listen=told.vmc_in,
-        sender=told.vmc_from,
-        mix=told.vmc_mix,
-        delay_ms=told.vmc_delay,
-    )
-
-
-def _vrchat_options(told: argparse.Namespace) -> VrchatOptions | None:
-    if told.vrchat is None:
-        if told.vrchat_captions or told.vrchat_trackers is not None:
-            raise UsageError("--vrchat-captions and --vrchat-trackers need --vrchat HOST:PORT")
-        return None
-    from streamer.sinks.vmc import parse_target
-
-    host, port = ("auto", 0)
-    if told.vrchat != "auto":
-        host, port = parse_target(told.vrchat, option="--vrchat", usual=9000)
-    height = told.vrchat_trackers
-    if height is not None and not 0.5 <= height <= 3:
-        raise UsageError(f"--vrchat-trackers {height:g}: your height in metres, 0.5 to 3")
-    return VrchatOptions(host=host, port=port, captions=told.vrchat_captions, height=height)
-
-
-def _vmc_target(text: str | None) -> tuple[str, int] | None:
-    if text is None:
-        return None
-    from streamer.sinks.vmc import parse_target
-
-    return parse_target(text)
-
-
-def _target(option: str, text: str | None, usual: int) -> tuple[str, int] | None:
-    if text is None:
-        return None
-    from streamer.sinks.vmc import parse_target
-
-    return parse_target(text, option=option, usual=usual)
 
 
 def serve_config(told: argparse.Namespace) -> ServeConfig:
@@ -281,74 +221,12 @@ def _add_live(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", metavar="NAME", help="microphone, by name or number")
     _add_model(parser)
     _add_words(parser)
-    _add_outlets(parser)
+    _add_page_and_outlets(parser)
     _add_duration(parser)
 
 
-def _add_outlets(parser: argparse.ArgumentParser) -> None:
-    """Add where a stream goes."""
-    parser.add_argument("--avatar", type=Path, metavar="FILE.vrm", help="avatar to show and send")
-    _add_bone_map(parser)
-    parser.add_argument("--vmc", metavar="HOST:PORT", help="send to a VMC application")
-    parser.add_argument(
-        "--output-fps", type=parse_positive, default=60.0, metavar="FPS", help="of --vmc (60)"
-    )
-    parser.add_argument(
-        "--record",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="record to .jsonl, .npz, .bvh, .vrma or .mp4; may be repeated",
-    )
-    parser.add_argument(
-        "--vmc-role",
-        choices=("performer", "assistant"),
-        default="performer",
-        help="assistant: arms and hands only, for a program that has the rest",
-    )
-    parser.add_argument(
-        "--vmc-bundle",
-        choices=("auto", "mtu", "full", "none"),
-        default="auto",
-        help="messages a datagram: auto and mtu below 1200 bytes, full a frame, none one",
-    )
-    parser.add_argument(
-        "--vmc-in", type=parse_port, metavar="PORT", help="mix in a tracker that sends VMC here"
-    )
-    parser.add_argument("--vmc-from", metavar="IP", help="the tracker runs on this other machine")
-    parser.add_argument(
-        "--vmc-mix", type=Path, metavar="FILE.toml", help="bone = 0 (ours) to 1 (the tracker's)"
-    )
-    parser.add_argument(
-        "--vmc-delay",
-        type=parse_milliseconds,
-        default=0.0,
-        metavar="MS",
-        help="hold the tracker back so that lips and hands agree",
-    )
-    parser.add_argument(
-        "--vrchat", metavar="auto|HOST:PORT", help="send to VRChat, usually 127.0.0.1:9000"
-    )
-    parser.add_argument(
-        "--vrchat-captions", action="store_true", help="show captions in VRChat's chatbox"
-    )
-    parser.add_argument(
-        "--vrchat-trackers",
-        type=parse_positive,
-        metavar="HEIGHT",
-        help="experimental: body trackers for your height in metres",
-    )
-    parser.add_argument(
-        "--rokoko", metavar="HOST:PORT", help="send to Rokoko's plugins, usually 127.0.0.1:14043"
-    )
-    parser.add_argument(
-        "--livelink-face",
-        metavar="HOST:PORT",
-        help="send head and face to Unreal, usually 127.0.0.1:11111",
-    )
-    _add_osc_in(parser)
-    _add_mouth(parser)
+def _add_page_and_outlets(parser: argparse.ArgumentParser) -> None:
+    add_outlets(parser)
     parser.add_argument("--no-server", action="store_true", help="no page, no WebSocket")
     _add_server(parser)
 
@@ -356,7 +234,7 @@ def _add_outlets(parser: argparse.ArgumentParser) -> None:
 def _add_replay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recording", type=Path, metavar="FILE", help=".jsonl or .npz")
     parser.add_argument("--loop", action="store_true", help="again and again")
-    _add_outlets(parser)
+    _add_page_and_outlets(parser)
 
 
 def _add_render(parser: argparse.ArgumentParser) -> None:
@@ -373,36 +251,11 @@ def _add_render(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--avatar", type=Path, metavar="FILE.vrm", help="whom .bvh, .vrma and .mp4 show"
     )
-    _add_bone_map(parser)
-    _add_mouth(parser)
+    add_bone_map(parser)
+    add_mouth(parser)
     _add_model(parser)
     _add_words(parser)
     _add_duration(parser)
-
-
-def _add_bone_map(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--bone-map",
-        type=Path,
-        metavar="FILE.toml",
-        help="names and axes of a rig that is no VRM, for VMC and recordings",
-    )
-
-
-def _add_osc_in(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--osc-in", type=parse_port, metavar="PORT", help="take settings by OSC on this port"
-    )
-
-
-def _add_mouth(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--mouth",
-        choices=get_args(Mouth),
-        default="auto",
-        help="mouth and lids from the voice: auto on the page unless --vmc-in, "
-        "on by VMC and VRChat too",
-    )
 
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
@@ -422,7 +275,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mouth", action="store_true", help="frames have mouth and lids from the voice"
     )
-    _add_osc_in(parser)
+    add_osc_in(parser)
     _add_policy(parser)
     _add_server(parser)
 
