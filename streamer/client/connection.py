@@ -36,6 +36,7 @@ from streamer.wire import (
 )
 from streamer.wire_requests import (
     Ack,
+    Choose,
     Control,
     End,
     Interrupt,
@@ -230,6 +231,15 @@ class GestureClient:
     async def control(self, **settings: Scalar) -> None:
         """Change settings of the stream; a `settings` event answers."""
         await self._say(Control(settings=settings))
+
+    async def choose(
+        self, *, device: str | None = None, model: str | None = None, rescan: bool = False
+    ) -> None:
+        """Ask for another microphone or model of a live engine; nothing asks what there is.
+
+        A `choices` event answers; before it a `warning` where it cannot be had.
+        """
+        await self._say(Choose(device=device, model=model, rescan=rescan))
 
     async def end(self) -> None:
         """Say that no more audio comes; `items` ends after the last frame."""
