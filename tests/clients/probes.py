@@ -96,7 +96,7 @@ def command(client: str) -> list[str]:
         case "unreal":
             return [str(unreal_probe())]
         case "web":
-            return [tool("node"), str(HERE / "web_probe.mjs"), str(web_package())]
+            return [node(), str(HERE / "web_probe.mjs"), str(web_package())]
         case _:
             raise AssertionError(client)
 
@@ -179,12 +179,18 @@ def unreal_live_link() -> Path:
 
 
 @cache
+def node() -> str:
+    """Return Node itself: what is in the path may be a program that starts it."""
+    version, path = run_web(
+        [tool("node"), "-p", "process.versions.node + ' ' + process.execPath"]
+    ).stdout.split(maxsplit=1)
+    require(int(version.split(".")[0]) >= 22, f"needs Node.js >= 22, here is {version}")
+    return path.strip()
+
+
+@cache
 def web_package() -> Path:
     """Build the npm package; its probe runs on Node's own WebSocket."""
-    require(
-        int(run_web([tool("node"), "-p", "process.versions.node.split('.')[0]"]).stdout) >= 22,
-        "needs Node.js >= 22",
-    )
     sources = [*WEB.glob("src/*.ts"), *WEB.glob("src/engine/*.ts"), *WEB.glob("src/package/*.ts")]
     digest = hashlib.sha256()
     for path in sorted([*sources, *WEB.glob("package/*")]):
