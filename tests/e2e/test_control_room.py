@@ -252,7 +252,8 @@ def test_another_model_is_chosen_while_it_runs(browser: Browser, tmp_path: Path)
         assert "second" in page.locator("#model").inner_text()
         reasons = [text["reason"] for text in sent.told if text.get("event") == "reset"]
         assert reasons.count("model") == 1  # a busy machine resets for its backlog, too
-        overlay.until(lambda s: s["mode"] == "live" and not s["blending"], "motion again")
+        had = overlay.look()["state"]["frames"]
+        overlay.until(lambda s: s["frames"] > had + 5, "the new model's frames")
         assert len(sent.urls) == connected, "the page stayed connected"
         page.close()
         assert overlay.problems == []
