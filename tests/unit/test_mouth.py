@@ -1,5 +1,7 @@
 """The mouth against voices that its fit never heard, and against how audio is cut."""
 
+import importlib.util
+import json
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -146,3 +148,15 @@ def test_labels_follow_phones_and_split_diphthongs() -> None:
     assert set(found[(middles > 0.1) & (middles < 0.2)]) == {CLASSES.index("aa")}
     assert set(found[(middles > 0.2) & (middles < 0.3)]) == {CLASSES.index("ih")}
     assert set(found[(middles > 0.3) & (middles < 0.4)]) == {-1}
+
+
+def test_the_golden_file_for_other_languages_is_current() -> None:
+    folder = Path(__file__).resolve().parents[2] / "clients" / "golden"
+    spec = importlib.util.spec_from_file_location("golden_mouth", folder / "mouth.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    written = json.loads((folder / "engine" / "mouth.json").read_text("utf-8"))
+    for name, rows in module.figures().items():
+        np.testing.assert_allclose(rows, written[name], atol=1e-3, err_msg="run golden/mouth.py")

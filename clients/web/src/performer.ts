@@ -125,11 +125,12 @@ export class Performer {
   }
 
   /** The stream's mouth and lids; null where they are our own affair. */
-  private streamed(face: Float32Array | null): { mouth: Weights; blink: number } | null {
+  private streamed(face: Float32Array | null): { mouth: Weights; blink: number | null } | null {
     if (!face || !this.header) return null;
-    const of = (name: string): number => face[this.header!.face.indexOf(name)] ?? 0;
+    const names = this.header.face;
+    const of = (name: string): number => face[names.indexOf(name)] ?? 0;
     const mouth = { aa: of("aa"), ih: of("ih"), ou: of("ou"), ee: of("ee"), oh: of("oh") };
-    return { mouth, blink: of("blink") };
+    return { mouth, blink: names.includes("blink") ? of("blink") : null };
   }
 
   private count(now: number): void {

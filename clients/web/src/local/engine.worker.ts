@@ -4,6 +4,7 @@ import * as ort from "onnxruntime-web/wasm";
 import { SAMPLE_RATE } from "../engine/frameClock";
 import { BONES, PARENTS } from "../engine/humanoid";
 import { LiveStream } from "../engine/live";
+import { Face } from "../engine/mouth";
 import { ArtifactError, readManifest, type ModelSpec } from "../engine/manifest";
 import { Resampler } from "../engine/resampler";
 import { StepRunner, type StepSession } from "../engine/stepRunner";
@@ -21,6 +22,7 @@ interface Model {
 
 let model: Promise<Model> | null = null;
 let live: LiveStream | null = null;
+let face: Face | null = null;
 let resampler: Resampler | null = null;
 
 function say(message: FromWorker): void {
@@ -82,16 +84,23 @@ async function take(message: ToWorker): Promise<void> {
       const { session, rate, words, options } = message;
       const loaded = await needed();
       resampler = rate === SAMPLE_RATE ? null : new Resampler(rate);
+      const mouth = (face = new Face(framesPerSecond(loaded.spec)));
       live = new LiveStream(open(loaded, words, options), loaded.spec, {
-        frame: (frame, stepMs) => say({ type: "frame", session, frame, stepMs }),
+        frame: (frame, stepMs) => {
+          const shown = { ...frame, face: Float32Array.from(mouth.vowels(frame.sample)) };
+          say({ type: "frame", session, frame: shown, stepMs });
+        },
         dropped: (frames) => say({ type: "dropped", frames }),
         failed,
       });
       break;
     }
-    case "audio":
-      live?.push(resampler ? resampler.push(message.samples) : message.samples);
+    case "audio": {
+      const samples = resampler ? resampler.push(message.samples) : message.samples;
+      face?.hear(samples);
+      live?.push(samples);
       break;
+    }
     case "stop":
       live?.close();
       live = null;

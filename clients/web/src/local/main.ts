@@ -7,6 +7,7 @@ import runtimeUrl from "virtual:onnxruntime-wasm";
 import { AvatarError } from "../avatar";
 import { acceptFiles } from "../drop";
 import { SAMPLE_RATE } from "../engine/frameClock";
+import { EXPRESSIONS } from "../engine/mouth";
 import type { EngineFrame } from "../engine/stream";
 import type { Word } from "../engine/wordTimeline";
 import { sha256 } from "../files";
@@ -79,7 +80,7 @@ class LocalPage {
   }
 
   private onLoaded(info: Loaded): void {
-    this.performer.begin({ ...info, bones: [...info.bones], parents: [...info.parents], sampleRate: SAMPLE_RATE, face: [] });
+    this.performer.begin({ ...info, bones: [...info.bones], parents: [...info.parents], sampleRate: SAMPLE_RATE, face: [...EXPRESSIONS] });
     const model = element("model");
     model.textContent = `${info.model} · this browser`;
     model.title = `${(info.bytes / 1e6).toFixed(1)} MB loaded; weights: ${info.licence}`;
@@ -97,7 +98,7 @@ class LocalPage {
 
   private async begin(source: Source, words: Word[]): Promise<void> {
     const info = this.engine.info!;
-    this.performer.begin({ ...info, bones: [...info.bones], parents: [...info.parents], sampleRate: SAMPLE_RATE, face: [] });
+    this.performer.begin({ ...info, bones: [...info.bones], parents: [...info.parents], sampleRate: SAMPLE_RATE, face: [...EXPRESSIONS] });
     this.engine.start(this.sound.rate, words, {});
     this.source = source;
     element("stop").hidden = source === "none";

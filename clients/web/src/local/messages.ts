@@ -22,11 +22,14 @@ export interface Loaded {
   bytes: number;
 }
 
+/** A frame with the vowels of its mouth. */
+export type FacedFrame = EngineFrame & { face: Float32Array };
+
 /** From the worker. */
 export type FromWorker =
   | { type: "progress"; loaded: number; total: number }
   | { type: "loaded"; info: Loaded }
-  | { type: "frame"; session: number; frame: EngineFrame; stepMs: number }
+  | { type: "frame"; session: number; frame: FacedFrame; stepMs: number }
   | { type: "dropped"; frames: number }
   | { type: "rendered"; frames: EngineFrame[] }
   | { type: "failed"; message: string };
