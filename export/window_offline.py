@@ -117,14 +117,19 @@ def _heard(state: _Stream, now: int, dim: int) -> Heard:
 def _emit(
     emitted: dict[int, Array], poses: Array, now: int, *, ahead: int, frames: int, dim: int
 ) -> None:
-    """Add a step's poses; the offset at the seam follows d_j = 2 r d_(j-1) - r^2 d_(j-2)."""
+    """Add a step's poses; the offset at the seam is (a + b j + c j^2) r^j."""
     first = now - ahead - frames + 1
     place = FRAMES - ahead - frames
     nothing = np.zeros(dim, np.float32)
-    before, last = (emitted.get(first - n, nothing) - poses[place - n] for n in (2, 1))
+    # the offsets of the last three frames, j = 0, -1, -2, without their r^j
+    zero, one, two = (
+        (emitted.get(first - 1 - n, nothing) - poses[place - 1 - n]) * FADE**n for n in range(3)
+    )
+    square = (zero - 2 * one + two) / 2
+    line = zero - one + square
     for k in range(frames):
-        before, last = last, 2 * FADE * last - FADE**2 * before
-        emitted[first + k] = poses[place + k] + last
+        j = k + 1
+        emitted[first + k] = poses[place + k] + (zero + line * j + square * j * j) * FADE**j
 
 
 def ha2g_offline(network: HA2G, frames: int) -> Offline:
