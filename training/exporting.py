@@ -1,22 +1,29 @@
 """`python -m training export`: a run to an artifact that `gesture` plays.
 
-A run of `ha2g` becomes `ha2g_window`: its network live, on a window that
-slides (verified against the offline network, window by window). Runs of the
-streaming networks are checkpoints already: `python -m export build RUN -o OUT`.
+A run of `ha2g` or `hop` becomes `ha2g_window` or `hop_window`: its network
+live, on a window that slides (verified against the offline network, window by
+window). A run of a streaming network becomes the checkpoint folder that
+`python -m export build` makes an artifact of.
 """
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from export.window import build_window
-from export.window_sources import ha2g_source
+from export.window import WindowSource, build_window
+from export.window_sources import ha2g_source, hop_source, piece_table
+from models.checkpoint import Checkpoint, save_checkpoint
 from models.ha2g import HA2G
+from models.hop import FoldedReprogramming, Hop, Reprogramming
+from models.hop_graph import AlignedGraph, ReleasedGraph
+from models.language import minilm_folder
 from streamer.errors import UsageError
-from training.loop.runs import RUN, load_run
+from training.loop.runs import RUN, Run, load_run
+from training.systems.stream import StreamSystem
 
-_CARD = """# {name}
+_CARD = """# {recipe}
 
 Trained by `python -m training train {recipe}`; {which} weights, of step {step}.
 
@@ -26,25 +33,80 @@ These are not the published weights, and no figure of a paper is claimed for the
 
 
 def export_run(folder: Path, out: Path, *, frames: int | None = None) -> str:
-    """Write the artifact of a run; returns one line about it.
+    """Write the artifact, or the checkpoint, of a run; returns one line about it.
 
     frames: pose frames a step, None for what this machine needs to run it
-    live. Raises `UsageError` for systems that
-    cannot be streamed, `ArtifactError` where the run has no weights or the
-    graph differs from the network.
+    live. Raises `UsageError` for systems that cannot be streamed,
+    `ArtifactError` where the run has no weights or the graph differs from the
+    network.
     """
     run = load_run(folder)
-    network = run.system.network
-    if not isinstance(network, HA2G):
-        raise UsageError(
-            f"{folder}: a run of {run.recipe.name}; export takes runs of ha2g, and "
-            "`python -m export build` those of ha2g_stream and hop_stream"
-        )
     data: dict[str, Any] = json.loads((folder / RUN).read_text("utf-8"))["data"]
+    made = f"{run.recipe.name}, {run.which} weights of step {run.step}: {out}"
+    if isinstance(run.system, StreamSystem):
+        _write_checkpoint(run, run.system, data, out)
+        return f"{made}; next: python -m export build {out} -o ARTIFACT"
+    parity = build_window(_source(run, data), out, frames=frames)
+    return (
+        f"{made}; equals the offline network within {parity.step_to_offline:.2g}; a step of "
+        f"{parity.frames_per_step} frames takes {parity.step_p50_ms} ms here"
+    )
+
+
+def _source(run: Run, data: Mapping[str, Any]) -> WindowSource:
+    """Return what is exported of an offline run."""
+    network = run.system.network
     styles = _styles(run.facts.speakers)
-    name = f"ha2g-window-{run.facts.skeleton.name.replace('_', '-')}"
+    layout = run.facts.skeleton.name.replace("_", "-")
+    shared: Any = {
+        "name": f"{run.recipe.system}-window-{layout}",
+        "styles": styles,
+        "default_style": styles[min(1, len(styles) - 1)],  # row 0 is nobody and learnt nothing
+        "texts": _texts(run, data),
+        "files": {},
+        "licence": str(data["licence"]),
+        "provenance": _provenance(run, data),
+    }
+    match network:
+        case HA2G():
+            words, preset = run.facts.vocabulary, run.recipe.variation or "trained"
+            return ha2g_source(network, words=words, preset=preset, **shared)
+        case Hop() if _is_whole(network):
+            folder = run.recipe.network.get("language_folder")
+            pieces = piece_table(Path(folder) if folder else minilm_folder())
+            return hop_source(network, pieces=pieces, **shared)
+        case _:
+            raise UsageError(
+                f"{run.folder}: a run of {run.recipe.name}; export takes runs of ha2g, "
+                "ha2g_stream, hop_stream, and of hop with its graph and re-programming"
+            )
+
+
+def _is_whole(network: Hop) -> bool:
+    return isinstance(network.graph, AlignedGraph | ReleasedGraph) and isinstance(
+        network.reprogramming, Reprogramming | FoldedReprogramming
+    )
+
+
+def _write_checkpoint(run: Run, system: StreamSystem, data: Mapping[str, Any], out: Path) -> None:
+    """Write the folder that `python -m export build` takes."""
+    name = f"{system.family.replace('_', '-')}-{system.preset}"
+    network: Any = system.network
+    checkpoint = Checkpoint(
+        name=name, preset=system.preset, network=network, provenance=_provenance(run, data)
+    )
+    save_checkpoint(out, checkpoint)
+    for file, text in _texts(run, data).items():
+        (out / file).write_text(text, encoding="utf-8")
+
+
+def _provenance(run: Run, data: Mapping[str, Any]) -> dict[str, Any]:
+    return {"recipe": run.recipe.to_json(), "data": dict(data), "step": run.step}
+
+
+def _texts(run: Run, data: Mapping[str, Any]) -> dict[str, str]:
+    """Return model card and licence."""
     card = _CARD.format(
-        name=name,
         recipe=run.recipe.name,
         which=run.which,
         step=run.step,
@@ -53,24 +115,7 @@ def export_run(folder: Path, out: Path, *, frames: int | None = None) -> str:
         seconds=run.recipe.data.frames / 15,
         licence=data["licence"],
     )
-    source = ha2g_source(
-        network,
-        name=name,
-        preset=run.recipe.variation or "trained",
-        styles=styles,
-        default_style=styles[min(1, len(styles) - 1)],  # row 0 is nobody and learnt nothing
-        words=run.facts.vocabulary,
-        texts={"MODEL_CARD.md": card, "LICENSE": f"Licence of the data: {data['licence']}\n"},
-        files={},
-        licence=str(data["licence"]),
-        provenance={"recipe": run.recipe.to_json(), "data": data, "step": run.step},
-    )
-    parity = build_window(source, out, frames=frames)
-    return (
-        f"{run.recipe.name}, {run.which} weights of step {run.step}: {out}; equals the offline "
-        f"network within {parity.step_to_offline:.2g}; a step of {parity.frames_per_step} frames "
-        f"takes {parity.step_p50_ms} ms here"
-    )
+    return {"MODEL_CARD.md": card, "LICENSE": f"Licence of the data: {data['licence']}\n"}
 
 
 def _styles(speakers: tuple[str, ...]) -> list[str]:
@@ -83,7 +128,7 @@ def _styles(speakers: tuple[str, ...]) -> list[str]:
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `export` to the training command line."""
-    parser = commands.add_parser("export", help="a run of ha2g to an artifact for gesture")
+    parser = commands.add_parser("export", help="a run to an artifact for gesture")
     parser.add_argument("run_folder", type=Path, metavar="RUN")
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--frames", type=int, help="a step; default: what this machine needs")

@@ -11,10 +11,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from models import longform
+from models.checkpoint import load_checkpoint
 from models.rhythm import Move
 from streamer.errors import UsageError
 from streamer.skeleton import load_skeleton
 from tests.golden_files import one_thread  # noqa: F401  (an autouse fixture)
+from training.exporting import export_run
 from training.loop.crops import CropSet
 from training.loop.runs import load_run
 from training.loop.train import Machine, Training
@@ -161,6 +163,14 @@ def test_a_streaming_network_learns_from_recordings_and_a_teacher(
     kept = load_file(tmp_path / "run" / "last.safetensors")
     np.testing.assert_array_equal(kept["codes"].numpy(), crops.codes)
     assert torch.equal(cast(Any, run.system.network).codes, kept["codes"])
+    said = export_run(tmp_path / "run", tmp_path / "checkpoint")
+    assert "next: python -m export build" in said
+    checkpoint = load_checkpoint(tmp_path / "checkpoint")
+    assert checkpoint.family == "ha2g_stream"
+    assert checkpoint.provenance["recipe"]["steps"] == 2
+    assert "CC0-1.0" in (tmp_path / "checkpoint" / "MODEL_CARD.md").read_text("utf-8")
+    got = cast(Any, checkpoint.network).state_dict()
+    assert all(torch.equal(got[name], kept[name]) for name in kept)
 
 
 def test_only_what_it_is_made_for(store: Store, tmp_path: Path) -> None:

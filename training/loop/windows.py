@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from models.hop_window import PIECES
 from models.language import Pieces, piece_slots
 from models.melspectrogram import hop_log_mel, hop_released_log_mel
 from streamer.errors import InputError
@@ -19,9 +20,6 @@ from training.store.types import FPS, Crop, Split, Word
 from training.store.vocabulary import word_list, word_rows
 from training.store.windows import FRAMES, words_between
 from training.systems.base import Batch, Feature
-
-PIECES = 4
-"""Pieces of a word that HOP sees."""
 
 HEARD = "heard.json"
 """A store's words as a recogniser heard them: {clip: [[word, start_s, end_s], ...]}."""
