@@ -171,30 +171,41 @@ def test_up_may_be_z(tmp_path: Path) -> None:
     np.testing.assert_allclose(convert(z_up(text), tmp_path), convert(text, tmp_path), atol=5e-5)
 
 
-@pytest.mark.parametrize("style", ["mixamorig:", "Bip:", "vrm", "poser"])
+ARMS = {
+    "vrm": "leftShoulder leftUpperArm leftLowerArm leftHand leftIndexProximal",
+    "Poser": "LeftCollar LeftShoulder LeftElbow LeftWrist LeftIndexProximal",
+    "SMPL": "left_collar left_shoulder left_elbow left_wrist left_index1",
+    "Biovision": "LeftCollar LeftUpArm LeftLowArm LeftHand LeftIndex1",
+    "BEAT": "LShoulder LArm LArm1 LHand LHandI1",
+    "Daz": "lCollar lShldr lForeArm lHand lIndex1",
+    "Unreal": "clavicle_l upperarm_l lowerarm_l hand_l index_01_l",
+    "Mixamo": "mixamorig:LeftShoulder mixamorig:LeftArm mixamorig:LeftForeArm "
+    "mixamorig:LeftHand mixamorig:LeftHandIndex1",
+}
+OTHER_SIDE = str.maketrans("lL", "rR")
+OURS = ("Shoulder", "Arm", "ForeArm", "Hand", "HandIndex1")
+
+
+@pytest.mark.parametrize("style", ARMS)
 def test_names_of_other_programs(tmp_path: Path, style: str) -> None:
+    """The arms of a file of ours under other names; what it says stays the same."""
     text = swinging_bvh(1.0)
     want = convert(text, tmp_path)
-    from streamer.recordings.bvh import bvh_name
-
-    def rename(name: str) -> str:
-        bone = next((b for b in BONES if bvh_name(b) == name), None)
-        if style.endswith(":") or bone is None:
-            return style + name if style.endswith(":") else name
-        if style == "vrm":
-            return bone
-        for part, theirs in (
-            ("Shoulder", "Collar"),
-            ("UpperArm", "Shoulder"),
-            ("LowerArm", "Elbow"),
-            ("Hand", "Wrist"),
-        ):
-            if bone in (f"left{part}", f"right{part}"):
-                return bone.removesuffix(part).capitalize() + theirs
-        return bone
-
-    renamed = re.sub(r"(ROOT|JOINT) (\S+)", lambda m: f"{m.group(1)} {rename(m.group(2))}", text)
-    np.testing.assert_allclose(convert(renamed, tmp_path), want, atol=1e-6)
+    for ours, left in zip(OURS, ARMS[style].split(), strict=True):
+        right = left.replace("Left", "Right").replace("left", "right")
+        if right == left:  # one letter stands for the side
+            right = re.sub(r"^L|_l$|^l(?=[A-Z])", lambda m: m[0].translate(OTHER_SIDE), left)
+        for name, theirs in ((f"Left{ours}", left), (f"Right{ours}", right)):
+            text = re.sub(rf"JOINT {name}\n", f"JOINT {theirs}\n", text)
+    assert "JOINT LeftForeArm\n" not in text
+    got = convert(text, tmp_path)
+    arms = [n for n in UPPER.vector_names if ">" in n and re.match("(left|right)_(sh|el)", n)]
+    arms += [f"{side}_wrist>{side}_index1" for side in ("left", "right")]
+    columns = [UPPER.vector_names.index(name) for name in arms]
+    assert len(columns) == 6
+    np.testing.assert_allclose(got[:, columns], want[:, columns], atol=1e-6)
+    bvh = read_bvh(tmp_path / "take.bvh")
+    assert bvh.joints[find_bones(bvh)["rightLowerArm"]] not in ("LeftArm", "RightArm")
 
 
 def test_a_map_file_names_what_is_not_recognised(tmp_path: Path) -> None:

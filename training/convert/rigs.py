@@ -1,7 +1,7 @@
 """Which joint of somebody's BVH is which bone of the humanoid, and how it rests.
 
-Joints are found by name: in the manner of VRM, of MotionBuilder and Mixamo, of
-Poser (collar, shoulder, elbow, wrist) and of BEAT; or a map file says. The
+Joints are found by name, as MotionBuilder, Mixamo, VRM, Unity, Unreal, Poser,
+Daz, SMPL, Biovision and BEAT name them; or a map file says. The
 spine is found by its place between hips and neck.
 """
 
@@ -186,7 +186,7 @@ def _trunks() -> list[dict[str, str]]:
     return [
         {"hips": hips, "neck": neck, "head": "head"}
         for hips in ("hips", "hip", "pelvis", "root")
-        for neck in ("neck", "neck1", "lowerneck")
+        for neck in ("neck", "neck1", "neck01", "lowerneck")
     ]
 
 
@@ -196,7 +196,10 @@ def _arms() -> list[dict[str, str]]:
         ("{side}shoulder", "{side}arm", "{side}forearm", "{side}hand"),  # MotionBuilder, Mixamo
         ("{side}shoulder", "{side}upperarm", "{side}lowerarm", "{side}hand"),  # VRM, Unity
         ("{side}collar", "{side}shoulder", "{side}elbow", "{side}wrist"),  # Poser, SMPL
+        ("{side}collar", "{side}uparm", "{side}lowarm", "{side}hand"),  # Biovision
         ("{short}shoulder", "{short}arm", "{short}arm1", "{short}hand"),  # BEAT
+        ("{short}collar", "{short}shldr", "{short}forearm", "{short}hand"),  # Daz
+        ("clavicle{short}", "upperarm{short}", "lowerarm{short}", "hand{short}"),  # Unreal
     )
     return [
         {
@@ -214,12 +217,17 @@ def _hands() -> list[dict[str, str]]:
     vrm = {bone: _plain(bone) for _, _, bone in fingers}
     smpl: dict[str, str] = {}
     beat: dict[str, str] = {}
+    daz: dict[str, str] = {}
+    unreal: dict[str, str] = {}
     for side, finger, bone in fingers:
         number = motion_builder[bone][-1]
-        smpl[bone] = f"{side}{'pinky' if finger == 'Little' else finger.lower()}{number}"
+        plain = "pinky" if finger == "Little" else finger.lower()
+        smpl[bone] = f"{side}{plain}{number}"
+        daz[bone] = f"{side[0]}{plain.replace('middle', 'mid')}{number}"
+        unreal[bone] = f"{plain}0{number}{side[0]}"
         letter = "p" if finger == "Little" else finger[0].lower()
         beat[bone] = f"{side[0]}hand{letter}{number}"
-    return [motion_builder, vrm, smpl, beat]
+    return [motion_builder, vrm, smpl, beat, daz, unreal]
 
 
 def _plain(joint: str) -> str:
