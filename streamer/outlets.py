@@ -126,9 +126,9 @@ async def start_server(
     word: Callable[[WordEvent], None],
     interrupt: Callable[[], None],
     steering: Steering,
-    shown: Callable[[Avatar | None], None],
     metrics: Metrics,
     clock: Clock,
+    shown: Callable[[Avatar | None], None] | None = None,
     choose: Choosing | None = None,
 ) -> tuple[str, "WebSocketSink"]:
     """Start the server; return the page's address and the viewers' sink.
@@ -140,7 +140,8 @@ async def start_server(
 
     def show(path: Path | None) -> Mapping[str, Any]:
         worn = None if path is None else read_avatar(path)
-        shown(worn)
+        if shown is not None:
+            shown(worn)
         return steering.set_avatar(worn, radius=None if path is None else body_radius(path))
 
     server = Server(
