@@ -17,15 +17,14 @@ CHUNK = 1067
 SAMPLES = 36_267
 """Samples of a window of 34 frames."""
 
-FADE = 0.6
+FADE = 0.67
 """How fast a seam fades: what is left of an offset falls by about this in a frame.
 
 Two windows disagree about the pose where they meet. The difference, in place,
 speed and acceleration, is added to the new window and dies away as
-(a + b j + c j^2) 0.6^j, whatever K is: half of it after 4 frames, the length
-of the reference's cross-fade. Of the fades tried on windows that disagree
-grossly, this is the quickest whose jerk at a seam stays below 1.5 times that
-inside; one that matches place and speed alone reaches 3.8 times.
+(a + b j + c j^2) 0.67^j, whatever K is: half of it within 6 frames. It is about
+the quickest fade whose jerk at a seam stays below 1.5 times that inside where
+windows disagree grossly; one that matches place and speed alone reaches 4 times.
 """
 
 
