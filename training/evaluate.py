@@ -10,16 +10,19 @@ Then words, sounds that are no voice, and ten minutes.
 
 import argparse
 import json
+import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from streamer.backends.loading import find_artifact
 from streamer.errors import InputError, UsageError
 from streamer.skeleton import load_skeleton
 from streamer.windowing import DEFAULT_SEED
@@ -145,41 +148,36 @@ class Wanted:
     out: Path
 
 
-def rows_of(bench: Bench, wanted: Wanted) -> list[Row]:
-    """Return the table: models in every condition, the plan, and what must fail."""
-    rows: list[Row] = []
+def rows_of(bench: Bench, wanted: Wanted) -> Iterator[Row]:
+    """Yield the table: models in every condition, the plan, and what must fail."""
     first: Float | None = None
     for model in wanted.models:
         for lookahead in wanted.lookaheads:
             for condition in wanted.conditions:
                 poses = _recorded(bench, model, lookahead, condition, wanted)
-                rows.append(bench.measure(model, poses, lookahead, condition))
+                yield bench.measure(model, poses, lookahead, condition)
                 first = poses if first is None else first
-                _say(rows[-1])
     assert first is not None
     lookahead = wanted.lookaheads[0]
-    for name in ("plan", "plan, other dice"):
-        for ahead in wanted.lookaheads:
-            poses = bench.plan(ahead) if name == "plan" else bench.other_plan(ahead)
-            rows.append(bench.measure(name, poses, ahead))
+    for ahead in wanted.lookaheads:
+        yield bench.measure("plan", bench.plan(ahead), ahead)
+    for ahead in wanted.lookaheads:
+        yield bench.measure("plan, other dice", bench.other_plan(ahead), ahead)
     skeleton, voiced = load_skeleton("upper_body"), bench.voiced.tolist()
-    toys = {
-        "loudness forearm": loudness_forearm(
-            skeleton, first[:FPS].mean(0), loudness(bench.audio, len(first), FPS), FPS
-        ),
-        "mean pose": mean_pose(first),
-        "looped clip": looped_clip(first, voiced[: len(first)], FPS),
-    }
+    forearm = loudness_forearm(
+        skeleton, first[:FPS].mean(0), loudness(bench.audio, len(first), FPS), FPS
+    )
+    yield bench.measure("loudness forearm", forearm, lookahead, must_fail=True)
+    yield bench.measure("mean pose", mean_pose(first), lookahead, must_fail=True)
+    looped = looped_clip(first, voiced[: len(first)], FPS)
+    yield bench.measure("looped clip", looped, lookahead, must_fail=True)
     if wanted.hasty is not None:
-        toys["20 s network"] = _recorded(bench, wanted.hasty, lookahead, CONDITIONS[0], wanted)
-    for name, poses in toys.items():
-        rows.append(bench.measure(name, poses, lookahead, must_fail=True))
-        _say(rows[-1])
-    return rows
+        poses = _recorded(bench, wanted.hasty, lookahead, CONDITIONS[0], wanted)
+        yield bench.measure("20 s network", poses, lookahead, must_fail=True)
 
 
-def truth_of(data: Path, bench: Bench) -> list[Row]:
-    """Return the row of a real speaker, 40 s of BEAT2, where his recording is at hand.
+def truth_of(data: Path, bench: Bench) -> Iterator[Row]:
+    """Yield the row of a real speaker, 40 s of BEAT2, where his recording is at hand.
 
     Its sound is all but silent as we have it, so what needs accents is left out; word
     times say when he speaks. The plan is that of the other speech. People gesture
@@ -187,7 +185,7 @@ def truth_of(data: Path, bench: Bench) -> list[Row]:
     """
     take = data / "beat2_sample" / "2_scott_0_1_1_a.npz"
     if not take.is_file():
-        return []
+        return
     with np.load(take) as recorded:
         world = smplx_rotations(recorded["poses"])
         fps = float(recorded["mocap_frame_rate"])
@@ -196,7 +194,7 @@ def truth_of(data: Path, bench: Bench) -> list[Row]:
     voiced = np.zeros(len(poses), np.bool_)
     for word in words:
         voiced[int(word["start"] * FPS) : int(word["end"] * FPS) + 1] = True
-    return [bench.describe("BEAT2 speaker", poses, voiced)]
+    yield bench.describe("BEAT2 speaker", poses, voiced)
 
 
 def further_of(bench: Bench, model: str, wanted: Wanted) -> Further:
@@ -228,7 +226,7 @@ def _played(model: str, lookahead: int, wanted: Wanted) -> Played:
 
 
 def _slug(model: str) -> str:
-    return Path(model).name
+    return re.sub(r"[^\w.-]+", "_", model).strip("_")
 
 
 def _say(row: Row) -> None:
@@ -277,21 +275,32 @@ def _run(args: argparse.Namespace) -> int:
     )
     if not wanted.lookaheads or not wanted.conditions:
         raise UsageError("evaluate: at least one lookahead and one condition")
+    for model in (*wanted.models, *([wanted.hasty] if wanted.hasty else [])):
+        if model != _SHIPPED:
+            find_artifact(model)
     bench = Bench(audio, load_library(clips), args.seed)
     rows: list[Row] = []
+    further: list[Further] = []
+
+    def result() -> report.Result:
+        return report.Result(
+            speech_s=len(audio) / RATE,
+            stretches=bench.speech.count,
+            seconds=time.perf_counter() - began,
+            rows=rows,
+            further=further,
+        )
+
     if "measures" in wanted.parts:
-        rows = rows_of(bench, wanted) + truth_of(args.data, bench)
-    further = [further_of(bench, model, wanted) for model in wanted.models]
-    result = report.Result(
-        speech_s=len(audio) / RATE,
-        stretches=bench.speech.count,
-        seconds=time.perf_counter() - began,
-        rows=rows,
-        further=further,
-    )
-    report.write(result, args.out)
-    print(json.dumps(report.to_json(result)) if args.json else report.markdown(result))
-    return 0 if result.honest else 1
+        for row in chain(rows_of(bench, wanted), truth_of(args.data, bench)):
+            rows.append(row)
+            _say(row)
+            report.write(result(), args.out)  # what there is, should the rest be cut short
+    further += [further_of(bench, model, wanted) for model in wanted.models]
+    done = result()
+    report.write(done, args.out)
+    print(json.dumps(report.to_json(done)) if args.json else report.markdown(done))
+    return 0 if done.honest else 1
 
 
 def _paths(data: Path, names: Sequence[str]) -> list[Path]:

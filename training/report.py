@@ -119,7 +119,10 @@ def _rows_table(rows: Sequence[Row]) -> str:
     bounds = ["must be", "", "", *map(_bound_text, BOUNDS.values()), ""]
     lines = [head, ["---"] * len(head), bounds]
     for row in rows:
-        cells = [_cell(row.measures.get(name), judged=row.judged) for name in BOUNDS]
+        cells = [
+            _cell(row.measures.get(name), bound, judged=row.judged)
+            for name, bound in BOUNDS.items()
+        ]
         verdict = f"fails {len(row.failed)}" if row.failed else "passes" if row.judged else ""
         if row.must_fail:
             verdict += ", as it must" if row.failed else ", **must not**"
@@ -134,10 +137,12 @@ def _bound_text(bound: Bound) -> str:
     return f"{text} {bound.unit}".strip()
 
 
-def _cell(measured: Measured | None, *, judged: bool) -> str:
+def _cell(measured: Measured | None, bound: Bound, *, judged: bool) -> str:
     if measured is None or not np.isfinite(measured.relative):
         return "-"
     value = f"{measured.relative:.2f}"
+    if bound.kind == "difference":  # the value itself matters too: a signed lag
+        value = f"{measured.value:+.0f}, that is {measured.relative:+.0f}"
     if not judged:
         return f"{value} [{measured.low:.2f}, {measured.high:.2f}]"
     marked = {"fails": f"**{value}**", "unsure": f"{value} ?", "passes": value}

@@ -64,6 +64,9 @@ def test_what_cannot_be_evaluated(
     assert "at hand are demo" in capsys.readouterr().err
     assert main([*command, str(shared / "data"), "--lookahead"]) == 2
     assert "at least one lookahead" in capsys.readouterr().err
+    for option in ("--model", "--hasty"):
+        assert main([*command, str(shared / "data"), option, "/nowhere"]) == 2
+        assert "neither a folder nor a built-in model" in capsys.readouterr().err
 
 
 @pytest.mark.slow
