@@ -54,7 +54,7 @@ def summary_lines(manifest: Manifest, shown: int = 10) -> list[str]:
     ]
     problems = [(u["unit"], p, w) for u in manifest.units for p, w in u["problems"]]
     for unit, part, why in problems[:shown]:
-        lines.append(f"left out: {part if part.startswith(unit) else f'{unit}: {part}'}: {why}")
+        lines.append(f"problem: {part if part.startswith(unit) else f'{unit}: {part}'}: {why}")
     if len(problems) > shown:
         lines.append(f"... and {len(problems) - shown} more, see {REPORT}")
     return lines
