@@ -17,6 +17,7 @@ from streamer.errors import ArtifactError
 from streamer.spec import load_manifest
 from streamer.types import Tensors
 from tests.contract.laws import run, speechlike, verify_step_contract
+from tests.contract.streaming import any_partition_is_the_same, it_goes_on, the_past_stands
 from tests.golden_files import one_thread  # noqa: F401  (an autouse fixture)
 from tests.window_networks import narrow_ha2g
 
@@ -46,8 +47,15 @@ def network() -> HA2G:
 
 
 @pytest.fixture(scope="module")
-def artifact(network: HA2G, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return built(tmp_path_factory.mktemp("artifact") / "narrow", network)
+def artifacts(network: HA2G, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """The same network in steps of one and of three frames."""
+    folder = tmp_path_factory.mktemp("artifacts")
+    return {frames: built(folder / f"narrow{frames}", network, frames) for frames in (1, 3)}
+
+
+@pytest.fixture
+def artifact(artifacts: dict[int, Path]) -> Path:
+    return artifacts[1]
 
 
 def drawn(network: HA2G, seed: np.ndarray) -> dict[str, np.ndarray]:
@@ -59,8 +67,8 @@ def drawn(network: HA2G, seed: np.ndarray) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("frames", [1, 3])
-def test_exported_step_keeps_every_law(network: HA2G, tmp_path: Path, frames: int):
-    artifact = built(tmp_path / "narrow", network, frames)
+def test_exported_step_keeps_every_law(network: HA2G, artifacts: dict[int, Path], frames: int):
+    artifact = artifacts[frames]
     offline = ha2g_offline(network, frames)
 
     def beside(inputs: Sequence[Tensors]) -> Tensors:
@@ -98,6 +106,18 @@ def test_the_face_of_ted_expressive_keeps_its_published_column(tmp_path: Path):
     spec = load_manifest(folder).spec
     parity = verify_window(ha2g_offline(network, 2), folder / "model.onnx", spec, steps=20)
     assert parity.step_to_offline <= 1e-4
+
+
+def test_the_streaming_acceptance_tests(artifacts: dict[int, Path]):
+    any_partition_is_the_same(artifacts[3], 4.1)
+    the_past_stands(artifacts[3], 5.0)
+    it_goes_on(artifacts[1], 10.0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_it_goes_on_for_half_an_hour(artifacts: dict[int, Path]):
+    it_goes_on(artifacts[3], 1800.0)
 
 
 def test_another_network_is_noticed(artifact: Path):
