@@ -51,6 +51,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.timeout(900)
 def test_train_killed_resumed_exported_and_streamed(store: Path, tmp_path: Path) -> None:
     folder, artifact = tmp_path / "run", tmp_path / "artifact"
     command = (*TRAINING, "train", "ha2g/narrow", store, "-o", folder, *NARROW)
@@ -96,6 +97,7 @@ def test_train_killed_resumed_exported_and_streamed(store: Path, tmp_path: Path)
         assert np.isfinite(made["directions"]).all()
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(sys.platform == "win32", reason="gloo of PyTorch's Windows wheels has no TCP")
 def test_two_processes_equal_one_with_the_whole_batch(store: Path, tmp_path: Path) -> None:
     settings = ("--steps", "3", "--set", "dropout=false", "--set", "optimisation.ema=0.9")

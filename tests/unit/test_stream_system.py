@@ -132,6 +132,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return Store(folder)
 
 
+@pytest.mark.timeout(900)
 def test_a_streaming_network_learns_from_recordings_and_a_teacher(
     store: Store, tmp_path: Path
 ) -> None:
