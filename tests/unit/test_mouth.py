@@ -39,15 +39,12 @@ def speech() -> np.ndarray:
     return speak_phones(KEPT_APART, "We may go far, but you should see who knows me.").samples
 
 
-def test_a_voice_that_it_never_heard_is_read_well_above_chance(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_voice_that_it_never_heard_is_read_well_above_chance() -> None:
     """Measured: 56 % balanced over six classes, where guessing gives 17 %."""
     require(shutil.which("flite") is not None, "needs the system package flite")
     assert KEPT_APART not in SEEN
     counts = sum(confusions(spoken) for spoken in apart(8))
-    with capsys.disabled():
-        print("\n" + table(counts))
+    print("\n" + table(counts))
     rows = counts / counts.sum(1, keepdims=True)
     assert np.diag(rows).mean() > 0.48
     assert rows[0, 0] > 0.75  # closed when it should be
