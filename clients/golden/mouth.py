@@ -1,6 +1,6 @@
 """Write the golden file of the mouth: `python clients/golden/mouth.py`.
 
-engine/mouth.json: the five vowels of each frame, before and after they close over
+mouth.json: the five vowels of each frame, before and after they close over
 some frames, for engine/audio.s16. Engines in other languages come to the same.
 """
 
@@ -21,13 +21,13 @@ from streamer.mouth import Mouth  # noqa: E402
 from streamer.types import AudioChunk  # noqa: E402
 from tests.serving import make_frame  # noqa: E402
 
-HERE = Path(__file__).resolve().parent / "engine"
+HERE = Path(__file__).resolve().parent
 FPS = 15
 
 
 def figures() -> dict[str, list[list[float]]]:
     """Return the vowels of every frame of the golden audio."""
-    samples = np.fromfile(HERE / "audio.s16", "<i2").astype(np.float32) / np.float32(32768)
+    samples = np.fromfile(HERE / "engine" / "audio.s16", "<i2").astype(np.float32) / np.float32(32768)
     chunk = AudioChunk(samples=samples, start=0, captured_at=0.0)
     mouth, face, clock = Mouth(), Face(), FrameClock(fps=Fraction(FPS))
     mouth.hear(chunk)

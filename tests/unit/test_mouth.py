@@ -154,6 +154,6 @@ def test_the_golden_file_for_other_languages_is_current() -> None:
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    written = json.loads((folder / "engine" / "mouth.json").read_text("utf-8"))
+    written = json.loads((folder / "mouth.json").read_text("utf-8"))
     for name, rows in module.figures().items():
         np.testing.assert_allclose(rows, written[name], atol=1e-3, err_msg="run golden/mouth.py")

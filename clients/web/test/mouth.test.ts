@@ -2,12 +2,12 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { Face, Mouth } from "../src/engine/mouth";
 
-const folder = new URL("../../golden/engine/", import.meta.url);
+const folder = new URL("../../golden/", import.meta.url);
 const golden = JSON.parse(readFileSync(new URL("mouth.json", folder), "utf8")) as Record<
   "heard" | "shown",
   number[][]
 >;
-const pcm = readFileSync(new URL("audio.s16", folder));
+const pcm = readFileSync(new URL("engine/audio.s16", folder));
 const audio = Float32Array.from({ length: pcm.length / 2 }, (_, i) => pcm.readInt16LE(2 * i) / 32768);
 const start = (frame: number): number => Math.round((frame * 16000) / 15);
 
