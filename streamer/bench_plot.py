@@ -38,7 +38,8 @@ def plot(result: Mapping[str, Any], path: Path) -> None:
         times.fill_between(slots, low, high, color=drawn.get_color(), alpha=0.2, linewidth=0)
         served = [row["sessions_at_deadline"] for row in line]
         sessions.plot(slots, served, marker="o", color=drawn.get_color())
-    times.axhline(result["rows"][0]["deadline_ms"], color="grey", linestyle="--", label="the deadline")
+    deadline_ms = result["rows"][0]["deadline_ms"]
+    times.axhline(deadline_ms, color="grey", linestyle="--", label="the deadline")
     times.set(title="a step, p50 to p99", ylabel="ms")
     sessions.set(title="sessions at p99 < the deadline", ylabel="sessions")
     for axes in (times, sessions):
