@@ -28,6 +28,7 @@ from streamer.spec import (
 )
 
 LICENCE = "LGPL-2.1-only"
+"""Of weights whose provenance names none: those of the rule-made corpus, learnt from LGPL clips."""
 
 
 def model_spec(checkpoint: Checkpoint) -> ModelSpec:
@@ -102,7 +103,7 @@ def build(
         (made / "LICENSE").write_text(licence_text, encoding="utf-8")
         manifest = Manifest(
             spec=spec,
-            licence=LICENCE,
+            licence=str(checkpoint.provenance.get("licence", LICENCE)),
             training=checkpoint.provenance,
             files={name: sha256(made / name) for name in names},
         )

@@ -101,7 +101,12 @@ def _write_checkpoint(run: Run, system: StreamSystem, data: Mapping[str, Any], o
 
 
 def _provenance(run: Run, data: Mapping[str, Any]) -> dict[str, Any]:
-    return {"recipe": run.recipe.to_json(), "data": dict(data), "step": run.step}
+    return {
+        "recipe": run.recipe.to_json(),
+        "data": dict(data),
+        "step": run.step,
+        "licence": str(data["licence"]),
+    }
 
 
 def _texts(run: Run, data: Mapping[str, Any]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from export.parity import verify
 from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from streamer.backends.onnxruntime import OnnxRuntimeBackend
 from streamer.types import Tensors
+from streamer.spec import load_manifest
 from tests.contract.laws import verify_step_contract
 from tests.stream_networks import tiny_network
 
@@ -22,7 +23,7 @@ SHIPPED = Path(__file__).parents[2] / "streamer" / "data" / "models" / "ha2g-str
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Checkpoint]:
     folder = tmp_path_factory.mktemp("artifact") / "tiny"
-    checkpoint = Checkpoint(name="tiny", preset="tiny", network=tiny_network(), provenance={})
+    checkpoint = Checkpoint(name="tiny", preset="tiny", network=tiny_network(), provenance={"licence": "CC0-1.0"})
     build(checkpoint, folder, "card", "licence")
     return folder, checkpoint
 
@@ -49,6 +50,10 @@ def whole_sequence(checkpoint: Checkpoint, inputs: Sequence[Tensors]) -> Tensors
     directions = drawn.poses[-1][0].unflatten(-1, (-1, 3)) + network.mean
     voice = torch.sigmoid(drawn.voice[0])[:, None]
     return {"directions": directions.numpy(), "voice": voice.numpy()}
+
+
+def test_the_licence_is_the_data_s(artifact: tuple[Path, Checkpoint]):
+    assert load_manifest(artifact[0]).licence == "CC0-1.0"
 
 
 def test_exported_step_keeps_every_law(artifact: tuple[Path, Checkpoint]):
