@@ -11,8 +11,8 @@ from export.artifact import build
 from export.parity import verify
 from models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from streamer.backends.onnxruntime import OnnxRuntimeBackend
-from streamer.types import Tensors
 from streamer.spec import load_manifest
+from streamer.types import Tensors
 from tests.contract.laws import verify_step_contract
 from tests.stream_networks import tiny_network
 
@@ -23,7 +23,8 @@ SHIPPED = Path(__file__).parents[2] / "streamer" / "data" / "models" / "ha2g-str
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Checkpoint]:
     folder = tmp_path_factory.mktemp("artifact") / "tiny"
-    checkpoint = Checkpoint(name="tiny", preset="tiny", network=tiny_network(), provenance={"licence": "CC0-1.0"})
+    facts = {"licence": "CC0-1.0"}
+    checkpoint = Checkpoint(name="tiny", preset="tiny", network=tiny_network(), provenance=facts)
     build(checkpoint, folder, "card", "licence")
     return folder, checkpoint
 
