@@ -16,6 +16,7 @@ from models.checkpoint import Checkpoint, save_checkpoint
 from models.families import Family, fresh_network, presets
 from models.ha2g_stream import Ha2gStream, StreamConfig
 from training.dataset import Batch, CorpusTensors
+from training.loop.average import Average
 from training.losses_stream import LossWeights, StreamLoss
 from training.progress import track
 
@@ -40,24 +41,6 @@ class FitOptions:
     ema: float = 0.998
     keep: int = 200
     code_numbers: int = 12
-
-
-class Average:
-    """Exponential moving average of a network's weights and statistics."""
-
-    def __init__(self, network: torch.nn.Module, decay: float) -> None:
-        self.decay, self.steps = decay, 0
-        self.tensors = {k: v.detach().clone() for k, v in network.state_dict().items()}
-
-    def update(self, network: torch.nn.Module) -> None:
-        """Take in the network's present weights."""
-        self.steps += 1
-        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        for key, value in network.state_dict().items():
-            if value.is_floating_point():
-                self.tensors[key].lerp_(value, 1 - decay)
-            else:
-                self.tensors[key].copy_(value)
 
 
 def fit(
@@ -89,7 +72,7 @@ def fit(
     loss = StreamLoss(train.skeleton, weights)
     learnt = [p for p in network.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(learnt, lr=options.rate, weight_decay=1e-4)
-    average = Average(network, options.ema)
+    average = Average(network.state_dict(), options.ema)
     first, spent = _resume(out, network, optimiser, average)
     began = time.perf_counter() - spent
     # the held set is fixed, so that its figures can be compared between runs
@@ -107,7 +90,7 @@ def fit(
             total.backward()
             torch.nn.utils.clip_grad_norm_(learnt, 1.0)
             optimiser.step()
-            average.update(network)
+            average.update(network.state_dict())
             last = step + 1 == options.steps
             if step % 50 == 49 or last:
                 row = {"step": step + 1, "seconds": round(time.perf_counter() - began, 1)}
@@ -198,7 +181,7 @@ def _resume(
     saved = torch.load(path, weights_only=True)
     network.load_state_dict(saved["network"])
     optimiser.load_state_dict(saved["optimiser"])
-    average.tensors, average.steps = saved["average"], saved["averaged"]
+    average.load(saved["average"], saved["averaged"])
     return int(saved["step"]), float(saved["spent"])
 
 
