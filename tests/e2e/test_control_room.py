@@ -319,7 +319,7 @@ def test_obs_step_by_step(browser: Browser, tmp_path: Path) -> None:
         obs.page.close()
         page.get_by_role("button", name="Next").click()
         server.tell(Event(kind="latency", sample=0, data={"visible_ms": 287.4}))
-        page.locator("#panel b", has_text="287 ms").wait_for(timeout=WAIT_MS)
+        page.locator("#panel b", has_text="287 ms").first.wait_for(timeout=WAIT_MS)
         page.get_by_role("button", name="Next").click()
         page.get_by_label("Correction").press("ArrowRight")
         assert page.locator("#panel b", has_text="297 ms").is_visible()
