@@ -309,23 +309,11 @@ class Session:
 
     def on_step(self, result: StepResult) -> None:
         """Turn a step's result into frames."""
+        if not self._closed:
+            self._take(result)
+        # only now: frames of the step before may have gone out just above, and not end it
         self._under_way -= 1
         self._room.set()
-        if self._closed:
-            return
-        self._beat.flush()
-        for word in result.window.words:
-            self._words += 1
-            self._outbox.put(word_event(word))
-        if result.fresh and not result.window.start and not self._spoilt:
-            self._reset("backend")
-        self._afresh |= result.fresh
-        self._beat.put(self._poses(result))
-        if not (self._live and result.finite):
-            self._beat.flush()
-        if not result.finite:
-            self._reset("not_finite")
-        self._spoilt = not result.finite
         self._end_if_done()
 
     def on_warning(self, message: str) -> None:
@@ -361,6 +349,21 @@ class Session:
             self._reset("gap", missing_samples=chunk.start - behind)
         self._under_way += len(windows)
         self._steps.submit(self._lane, windows)
+
+    def _take(self, result: StepResult) -> None:
+        self._beat.flush()
+        for word in result.window.words:
+            self._words += 1
+            self._outbox.put(word_event(word))
+        if result.fresh and not result.window.start and not self._spoilt:
+            self._reset("backend")
+        self._afresh |= result.fresh
+        self._beat.put(self._poses(result))
+        if not (self._live and result.finite):
+            self._beat.flush()
+        if not result.finite:
+            self._reset("not_finite")
+        self._spoilt = not result.finite
 
     def _poses(self, result: StepResult) -> list["_Pose"]:
         """Return the poses of a step that belong to the stream and were not there yet."""

@@ -136,6 +136,18 @@ async def test_live_frames_of_a_step_keep_the_beat() -> None:
     await engine.aclose()
 
 
+@pytest.mark.parametrize("lookahead", [0, 2])
+async def test_the_last_steps_of_a_live_stream_lose_no_frame(lookahead: int) -> None:
+    """The last step is done while frames of the one before still wait for their beat."""
+    engine = Engine(StackedBackend, retarget=Unturned)
+    session = engine.open_session(SessionOptions(lookahead=lookahead))
+    collecting = asyncio.create_task(all_frames(session))
+    session.push_audio(AudioChunk(samples=voice(0.66), start=0, captured_at=0.0))
+    await session.finish()
+    assert [f.index for f in await collecting] == list(range(9))
+    await engine.aclose()
+
+
 async def test_closing_forgets_the_frames_that_wait_for_their_beat() -> None:
     engine = Engine(StackedBackend, retarget=Unturned)
     session = engine.open_session(SessionOptions(lookahead=0))
