@@ -240,8 +240,8 @@ def test_another_model_is_chosen_while_it_runs(browser: Browser, tmp_path: Path)
 
         choice.select_option("broken")
         status = page.locator("#panel [role=status].note")
-        status.get_by_text("The old one goes on").wait_for(timeout=WAIT_MS)
-        assert "export the model again" in status.inner_text()
+        status.get_by_text("export the model again").wait_for(timeout=WAIT_MS)
+        assert "The old one goes on" in status.inner_text()
         expect(choice).to_be_enabled(timeout=WAIT_MS)
         assert choice.input_value() == "tiny"
 
