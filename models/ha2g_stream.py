@@ -19,11 +19,11 @@ from torch.nn import functional
 from models.causal import SE_FRAMES, Shapes, SqueezeBlock, State, StreamGru, TextStack
 from models.causal import CausalConv2d as Conv
 from models.dice import Dice
-from models.frontend import LEVEL_FEATURES, LEVEL_START, LEVEL_STATE, LevelTracker, MelFrontEnd
+from models.frontend import LEVEL_FEATURES, LEVEL_STATE, LevelTracker, MelFrontEnd
 from models.rhythm import COURSE, MOVES, Course, Rhythm, course_features
+from models.stream import COLUMNS, StreamBase
 from streamer.skeleton import Skeleton
 
-COLUMNS = 2
 LOOKAHEADS = (0, 2, 4)
 
 
@@ -203,18 +203,16 @@ EXTRAS = LEVEL_FEATURES + 2 + len(LOOKAHEADS)
 """Level features, the two word scalars, and the lookahead as one of three."""
 
 
-class Ha2gStream(nn.Module):
+class Ha2gStream(StreamBase):
     """Causal HA2G over a skeleton's levels.
 
     codes: [M, code] table from which the gesture code is drawn.
     """
 
-    codes: Tensor
-    mean: Tensor
-
     def __init__(self, config: StreamConfig, skeleton: Skeleton, codes: Tensor) -> None:
         super().__init__()
         self.config, self.skeleton = config, skeleton
+        self.allowed = config.lookaheads
         self.front = MelFrontEnd(config.window, config.mels)
         self.tracker = LevelTracker(config.mels)
         self.dice = Dice(len(codes), shortest=15, longest=30)
@@ -253,11 +251,6 @@ class Ha2gStream(nn.Module):
         """Return the summed embeddings [..., word] of ids [..., slots]."""
         ids = word.clamp(0, self.config.buckets - 1).long()
         return (self.words.weight[ids] * (ids > 0).unsqueeze(-1)).sum(-2)
-
-    def _lookahead(self, lookahead: Tensor) -> Tensor:
-        """Return the one-of-three code [..., 3] of lookahead frames [..., 1]."""
-        allowed = torch.tensor(self.config.lookaheads, device=lookahead.device)
-        return (lookahead == allowed).to(self.mean.dtype)
 
     # -- whole sequences -----------------------------------------------------
 
@@ -338,14 +331,6 @@ class Ha2gStream(nn.Module):
             poses.append(part.out(hidden))  # type: ignore[operator]
         return poses
 
-    def features(self, windows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (image [T, COLUMNS, M], level [T, F]) of windows [T, COLUMNS, W]."""
-        mel = self.front(windows).flatten(0, 1)
-        energy = self.tracker.energy(mel)
-        image, level = self.tracker.features(mel, energy, self.tracker.scan(energy))
-        shape = (windows.shape[0], COLUMNS)
-        return image.unflatten(0, shape), self.tracker.frame(level.unflatten(0, shape))
-
     # -- one step ------------------------------------------------------------
 
     def state_shapes(self) -> Shapes:
@@ -361,38 +346,19 @@ class Ha2gStream(nn.Module):
             shapes |= part.gru.shapes()  # type: ignore[operator]
         return shapes
 
-    def fresh_state(self, state: State, inputs: Mapping[str, Tensor]) -> State:
-        """Return a fresh state for the slots of `state` (zeros but levels, moves and dice)."""
-        fresh = {name: torch.zeros_like(tensor) for name, tensor in state.items()}
-        fresh["level"] = fresh["level"] + torch.tensor(LEVEL_START)
-        fresh["dice"] = torch.cat([inputs["seed"], fresh["dice"][:, :1]], -1)
-        self.rhythm.fresh(fresh, inputs["seed"])
-        return fresh
-
     def step(self, inputs: Mapping[str, Tensor], state: State) -> tuple[dict[str, Tensor], State]:
         """Run one frame for S slots; see `streamer.spec` for the tensors."""
         new: State = {}
-        mel = self.front(inputs["audio"])
-        energy = self.tracker.energy(mel)
-        tracked = state["level"]
-        images, levels = list[Tensor](), list[Tensor]()
-        for column in range(COLUMNS):
-            tracked = self.tracker.step(energy[:, column], tracked)
-            image, level = self.tracker.features(mel[:, column], energy[:, column], tracked)
-            images.append(image)
-            levels.append(level)
-        new["level"] = tracked
+        image, level = self._hear_frame(inputs["audio"], state, new)
         new["clock"] = torch.clamp(state["clock"] + 1, max=float(SE_FRAMES))
-        taps = self.audio.step(torch.stack(images, 1), 1.0 / new["clock"], state, new)
-        new["dice"], index, drawn = self.dice.step(state["dice"])
-        code = new["code"] = torch.where(drawn, self.codes[index], state["code"])
+        taps = self.audio.step(image, 1.0 / new["clock"], state, new)
+        code = self._roll(state, new)
 
         mix, style_mean = self._style(inputs["style"])
         audio = mix @ taps
         word = self._word(inputs["word"]) * inputs["word_info"][:, :1]
         text = self.text.step(word, state, new)
         ahead = self._lookahead(inputs["lookahead"])
-        level = self.tracker.frame(torch.stack(levels, 1))
         extras = torch.cat([level, inputs["word_info"][:, 1:], ahead], -1)
         heard = torch.cat([taps.flatten(1), text[:, -1], extras, style_mean, code], -1)
         course, voice = self.rhythm.step(heard, code, state, new)

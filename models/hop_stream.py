@@ -26,11 +26,12 @@ from torch.nn import functional as F
 
 from models.causal import Shapes, State, StreamGru
 from models.dice import Dice
-from models.frontend import LEVEL_FEATURES, LEVEL_START, LEVEL_STATE, LevelTracker, MelFrontEnd
-from models.ha2g_stream import COLUMNS, LOOKAHEADS, Drawn
+from models.frontend import LEVEL_FEATURES, LEVEL_STATE, LevelTracker, MelFrontEnd
+from models.ha2g_stream import LOOKAHEADS, Drawn
 from models.hop import FoldedReprogramming, Reprogramming
 from models.hop_stream_graph import AudioFeature, StreamGraph
 from models.rhythm import COURSE, MOVES, Course, Rhythm, course_features
+from models.stream import COLUMNS, StreamBase
 from models.stream_language import LanguageShape, StreamLanguage
 from streamer.skeleton import Skeleton
 
@@ -144,7 +145,7 @@ class _Heard:
     style: Tensor
 
 
-class HopStream(nn.Module):
+class HopStream(StreamBase):
     """Causal HOP over a skeleton's vectors.
 
     codes: [M, code] table from which the gesture code is drawn. The language
@@ -152,12 +153,10 @@ class HopStream(nn.Module):
     frozen ones that the configuration names.
     """
 
-    codes: Tensor
-    mean: Tensor
-
     def __init__(self, config: HopStreamConfig, skeleton: Skeleton, codes: Tensor) -> None:
         super().__init__()
         self.config, self.skeleton = config, skeleton
+        self.allowed = config.lookaheads
         self.front = MelFrontEnd(config.window, config.mels)
         self.tracker = LevelTracker(config.mels)
         self.dice = Dice(len(codes), shortest=15, longest=30)
@@ -241,11 +240,6 @@ class HopStream(nn.Module):
     def _fused(moved: Tensor, heard: _Heard, z: Tensor, course: Tensor) -> Tensor:
         """Return the generator's input, [..., I]: both branches, style, decisions (hop.md 4)."""
         return torch.cat([moved, heard.spoken, z, heard.level, heard.facts, course], -1)
-
-    def _lookahead(self, lookahead: Tensor) -> Tensor:
-        """Return the one-of-three code [..., 3] of lookahead frames [..., 1]."""
-        allowed = torch.tensor(self.config.lookaheads, device=lookahead.device)
-        return (lookahead == allowed).to(self.mean.dtype)
 
     def fold(self) -> None:
         """Make the re-programming's prototypes constant, for inference."""
@@ -333,14 +327,6 @@ class HopStream(nn.Module):
         fused = self._fused(moved.permute(1, 2, 0, 3).flatten(2), heard, z, course)
         return self.head(self.recurrent(fused))
 
-    def features(self, windows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (image [T, COLUMNS, M], level [T, F]) of windows [T, COLUMNS, W]."""
-        mel = self.front(windows).flatten(0, 1)
-        energy = self.tracker.energy(mel)
-        image, level = self.tracker.features(mel, energy, self.tracker.scan(energy))
-        columns = (windows.shape[0], COLUMNS)
-        return image.unflatten(0, columns), self.tracker.frame(level.unflatten(0, columns))
-
     # -- one step ------------------------------------------------------------
 
     def state_shapes(self) -> Shapes:
@@ -353,29 +339,12 @@ class HopStream(nn.Module):
         shapes |= self.language.shapes() | self.audio.shapes() | self.graph.shapes()
         return shapes | self.rhythm.shapes() | self.recurrent.shapes()
 
-    def fresh_state(self, state: State, inputs: Mapping[str, Tensor]) -> State:
-        """Return a fresh state for the slots of `state` (zeros but levels, moves and dice)."""
-        fresh = {name: torch.zeros_like(tensor) for name, tensor in state.items()}
-        fresh["level"] = fresh["level"] + torch.tensor(LEVEL_START)
-        fresh["dice"] = torch.cat([inputs["seed"], fresh["dice"][:, :1]], -1)
-        self.rhythm.fresh(fresh, inputs["seed"])
-        return fresh
-
     def step(self, inputs: Mapping[str, Tensor], state: State) -> tuple[dict[str, Tensor], State]:
         """Run one frame for S slots; see `streamer.spec` for the tensors."""
         new: State = {}
-        mel = self.front(inputs["audio"])
-        energy = self.tracker.energy(mel)
-        tracked, images, levels = state["level"], list[Tensor](), list[Tensor]()
-        for column in range(COLUMNS):
-            tracked = self.tracker.step(energy[:, column], tracked)
-            image, level = self.tracker.features(mel[:, column], energy[:, column], tracked)
-            images.append(image)
-            levels.append(level)
-        new["level"] = tracked
-        flat, level = torch.cat(images, -1), self.tracker.frame(torch.stack(levels, 1))
-        new["dice"], index, drawn = self.dice.step(state["dice"])
-        new["code"] = torch.where(drawn, self.codes[index], state["code"])
+        image, level = self._hear_frame(inputs["audio"], state, new)
+        flat = image.flatten(1)
+        self._roll(state, new)
 
         word_info = inputs["word_info"]
         token = self._token(flat, inputs["word"], word_info)
